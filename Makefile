@@ -5,11 +5,11 @@ BIN := .venv/bin
 .PHONY: demo test check bench lock clean
 .DELETE_ON_ERROR:
 
-.venv/.ready: requirements.lock bootstrap.lock pyproject.toml
+.venv/.ready: locks/bootstrap.txt locks/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r bootstrap.lock
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r locks/bootstrap.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes locks/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -30,10 +30,12 @@ check: .venv/.ready
 bench: .venv/.ready
 	@$(BIN)/python -m benchmarks
 
-# Renews both lock files from pyproject.toml.
+# Renews the lock files from pyproject.toml: all for development, what a node runs, and what installs and builds.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock: .venv/.ready
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
-	grep -E '^uv==' requirements.lock | cut -d' ' -f1 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -o bootstrap.lock
+	$(COMPILE) --extra dev pyproject.toml -o locks/dev.txt
+	$(COMPILE) pyproject.toml -c locks/dev.txt -o locks/run.txt
+	grep -E '^(uv|hatchling|editables)==' locks/dev.txt | cut -d' ' -f1 | $(COMPILE) - -c locks/dev.txt -o locks/bootstrap.txt
 
 clean:
 	rm -rf .venv demo

@@ -1,0 +1,107 @@
+"""How commands speak: tables for people, JSON for programs, one sentence and an exit code for errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+OK, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Output:
+    """Prints results on standard output and everything else on standard error."""
+
+    json: bool = False
+
+    @property
+    def _out(self) -> Console:
+        return Console(soft_wrap=True, highlight=False)
+
+    @property
+    def _err(self) -> Console:
+        return Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def result(self, value: Mapping[str, Any], sentence: str) -> None:
+        """One result: the mapping as JSON, or the sentence for a person."""
+        if self.json:
+            typer.echo(orjson.dumps(value, default=str).decode())
+        else:
+            self._out.print(sentence, markup=False)
+
+    def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
+        """A list: JSON array, or a table whose empty state says what to do next."""
+        found = list(rows)
+        if self.json:
+            typer.echo(orjson.dumps(found, default=str).decode())
+            return
+        if not found:
+            self._out.print(empty, markup=False)
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column.replace("_", " "), overflow="fold")
+        for row in found:
+            table.add_row(*(_cell(row.get(column)) for column in columns))
+        self._out.print(table)
+
+    def text(self, text: str) -> None:
+        """Text as it is: a file's content, a schema, a sealed string to copy."""
+        typer.echo(text)
+
+    def note(self, sentence: str) -> None:
+        """A remark beside the result, on standard error."""
+        self._err.print(sentence, markup=False, style="dim")
+
+    def fail(self, message: str, *, code: str = "FAILED", status: int = FAILED) -> NoReturn:
+        """One sentence, and the command ends with the exit code."""
+        if self.json:
+            typer.echo(orjson.dumps({"error": {"code": code, "message": message}}).decode())
+        else:
+            self._err.print(f"{code}: {message}", markup=False, style="red")
+        raise typer.Exit(status)
+
+    @contextmanager
+    def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:
+        """A progress display for long work; silent with `--json` and where standard error is no terminal."""
+        console = self._err
+        bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=self.json or not console.is_terminal,
+        )
+        with bar:
+            bar.add_task(label, total=total)
+            yield bar
+
+    def tracked(self, label: str, items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
+        """The items, one by one, with a progress display that counts them."""
+        with self.progress(label, total) as bar:
+            task = bar.task_ids[0]
+            for item in items:
+                yield item
+                bar.advance(task)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(str(item) for item in value) or "–"
+    return str(value)

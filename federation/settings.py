@@ -1,0 +1,157 @@
+"""One frozen `Settings`, read once and passed down: flag > `FEDERATION_*` > `federation.toml` > default.
+
+An unknown key, in the file or the environment, is an error: a misspelt protection must not fall back to a default.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from federation.errors import SettingsInvalid
+
+PREFIX = "FEDERATION_"
+FILE_NAME = "federation.toml"
+
+Scope = Literal["local", "subnational", "national", "regional", "international"]
+Affiliation = Literal["none", "domestic_state", "foreign_state", "intergovernmental"]
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Every field is documented in docs/settings.md, which a test keeps whole."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX)
+
+    home: Path = Field(description="the node's home directory: settings, keys, database")
+    name: str = Field(min_length=1, max_length=200, description="the network's name as peers see it")
+    url: str = Field(description="the node's public address; also the issuer of its tokens")
+    scope: Scope = Field(description="local, subnational, national, regional or international")
+    jurisdiction: str | None = Field(None, pattern="^[A-Z]{2}$", description="ISO 3166-1 code of the hosting country")
+    state_affiliation: Affiliation = Field("none", description="the network's tie to a State, as it declares it")
+    database_url: str | None = Field(None, description="SQLAlchemy URL of PostgreSQL; none is SQLite in the home")
+    database_key: SecretStr | None = Field(None, description="passphrase that encrypts the SQLite file whole")
+    public_scopes: frozenset[str] = Field(frozenset(), description="scopes of the anonymous viewer; `:open` only")
+    place_k: int = Field(3, ge=1, le=1000, description="a place with fewer networks than this is shown coarser")
+    max_hops: int = Field(2, ge=1, le=5, description="how many nodes an own record's path may hold")
+    allow_private_peers: tuple[str, ...] = Field((), description="private address ranges that peers may have (CIDR)")
+    ca_file: Path | None = Field(None, description="PEM file of authorities for peers' TLS, instead of the built-in")
+    exchange_interval: int = Field(300, ge=1, le=86400, description="seconds between two pulls from a peer")
+    sweep_interval: int = Field(60, ge=1, le=3600, description="seconds between two runs of the sweeper")
+    statement_seconds: float = Field(5.0, gt=0, le=120, description="time limit of one statement for a reader")
+    ledger_days: int = Field(365, ge=30, description="how long ledger entries are kept, in days")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` hands over: it has read file, environment and flags, and knows their origins."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @field_validator("url")
+    @classmethod
+    def _plain_origin(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")) or value.count("/") != 2 or "@" in value:
+            raise ValueError("must be a bare origin like https://node.example, with no path and no final slash")
+        return value
+
+    @field_validator("public_scopes")
+    @classmethod
+    def _only_open(cls, value: frozenset[str]) -> frozenset[str]:
+        if wider := sorted(scope for scope in value if not scope.endswith(":open")):
+            raise ValueError(f"may hold `:open` scopes only, not {', '.join(wider)}")
+        return value
+
+    @field_validator("allow_private_peers")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            ipaddress.ip_network(item)
+        return value
+
+    @model_validator(mode="after")
+    def _key_needs_sqlite(self) -> Settings:
+        if self.database_url and not self.database_url.startswith(("postgresql://", "postgresql+psycopg://")):
+            raise ValueError("database_url must be postgresql://…; leave it out for SQLite in the home")
+        if self.database_url and self.database_key:
+            raise ValueError("database_key encrypts SQLite; with PostgreSQL use an encrypted volume")
+        return self
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's SQLAlchemy URL: PostgreSQL where set, else `node.db` in the home."""
+        return self.database_url or f"sqlite:///{self.home / 'node.db'}"
+
+    @property
+    def audience(self) -> str:
+        """The resource that tokens of this node are for."""
+        return f"{self.url}/graphql"
+
+    @property
+    def policy_file(self) -> Path:
+        """The operator's policy file; it may be missing, then the defaults hold."""
+        return self.home / "policy.toml"
+
+
+def _from_file(home: Path) -> dict[str, Any]:
+    path = home / FILE_NAME
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as missing:
+        raise SettingsInvalid(f"{path} does not exist; make a node home with `federation init`.") from missing
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
+        raise SettingsInvalid(f"{path} is not valid TOML: {broken}.") from broken
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, text in environment.items():
+        if not key.startswith(PREFIX):
+            continue
+        name = key.removeprefix(PREFIX).lower()
+        if name not in Settings.model_fields or name == "home":
+            raise SettingsInvalid(f"The environment variable {key} is no setting; see `federation config show`.")
+        listed = name in ("public_scopes", "allow_private_peers")
+        values[name] = [part for part in text.replace(",", " ").split() if part] if listed else text
+    return values
+
+
+def load_settings(
+    home: Path, flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> tuple[Settings, dict[str, str]]:
+    """The settings of the node at `home`, and for each where it came from (`flag`, `environment`, `file`, `default`).
+
+    Raises SettingsInvalid, naming the setting and where it stands, for an unknown key or a value not understood.
+    """
+    sources = (
+        ("file", _from_file(home)),
+        ("environment", _from_environment(os.environ if environment is None else environment)),
+        ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
+    )
+    values: dict[str, Any] = {"home": home}
+    origins = {name: "default" for name in Settings.model_fields} | {"home": "flag"}
+    for source, found in sources:
+        for name, value in found.items():
+            if name not in Settings.model_fields or name == "home":
+                raise SettingsInvalid(f"`{name}` ({source}) is no setting; see `federation config show`.")
+            values[name] = value
+            origins[name] = source
+    try:
+        return Settings(**values), origins
+    except ValidationError as invalid:
+        first = invalid.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise SettingsInvalid(f"`{name}` ({origins.get(name, 'file')}): {first['msg']}.") from None
