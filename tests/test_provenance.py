@@ -1,0 +1,273 @@
+"""Provenance: what an origin signs, what a hub may drop, and what a receiver refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from federation.keys import SigningKey, generate_key
+from federation.peers import origins
+from federation.peers import provenance as pv
+from federation.peers.provenance import ProvenanceInvalid, SignedTerms, Version
+from federation.peers.provenance_text import to_text, verify_text
+
+NOW = 1_800_000_000
+SECRET = b"s" * 32
+VALUES = {
+    "title.exact": {"text": "Emergency grants", "tr": {"fr": "Aide d'urgence"}},
+    "kind.exact": ["emergency_grant"],
+    "languages.exact": ["swh", "fra"],
+    "languages.macro": ["sw", "fr"],
+    "round_the_clock.exact": True,
+    "response_hours.exact": 48,
+    "area.sub_region": ["014", "002"],
+    "amount.band": {"minimum": "1000", "maximum": "5000", "currency": "EUR", "precision": "BAND"},
+}
+
+
+@cache
+def key(name: str = "river") -> SigningKey:
+    return replace(generate_key(), deterministic=True)
+
+
+def terms(body: bytes = b'{"hops":2,"relay":true}', names: tuple[str, ...] = ()) -> SignedTerms:
+    names = names or tuple(sorted([*VALUES, "summary.exact", "horizon.year"]))
+    return SignedTerms(body, names, {name: i for i, name in enumerate(names)})
+
+
+def version(**changes) -> Version:
+    base = Version(key().thumbprint, "resource", bytes(range(16)), 3, 0, terms())
+    return replace(base, **changes)
+
+
+def issued(values=None, **changes) -> pv.Provenance:
+    return pv.issue(version(**changes), VALUES if values is None else values, key().signature, SECRET, pv.expiry(NOW))
+
+
+def arrive(packed: str, values=None, now: int = NOW, by: SigningKey | None = None, **changes) -> pv.Provenance:
+    got = pv.unpack(packed, VALUES if values is None else values, changes.get("terms", terms()))
+    pv.verify(got, version(**changes), (by or key()).public, now)
+    return got
+
+
+def test_a_whole_version_arrives_and_verifies():
+    assert arrive(pv.pack(issued())) == issued()
+
+
+def test_the_same_version_gives_the_same_bytes_again():
+    assert pv.pack(issued()) == pv.pack(issued())
+
+
+def test_an_unchanged_value_keeps_its_digest_when_another_changes():
+    before, after = issued(), issued({**VALUES, "response_hours.exact": 72}, rev=4)
+    changed = {d.index for d in before.disclosed} - {
+        d.index for d in before.disclosed for e in after.disclosed if d == e
+    }
+    assert changed == {terms().index["response_hours.exact"]}
+    assert before.withheld == after.withheld
+
+
+def test_two_records_with_one_value_share_no_salt():
+    salts = {d.salt for d in issued().disclosed} & {d.salt for d in issued(id=b"x" * 16).disclosed}
+    assert not salts
+
+
+def test_decoys_hide_how_many_fields_there_are():
+    some = dict(list(VALUES.items())[:6])
+    few = dict(list(VALUES.items())[:3])
+    counts = {len(p.disclosed) + len(p.withheld) for p in (issued(some), issued(few))}
+    assert counts == {pv.PADDED_TO}
+
+
+def test_a_hub_drops_a_finer_step_and_the_rest_still_verifies():
+    kept = {name: value for name, value in VALUES.items() if name not in ("languages.exact", "amount.band")}
+    packed = pv.pack(pv.restrict(issued(), kept, terms()))
+    got = arrive(packed, kept)
+    assert len(got.disclosed) == len(kept)
+    again = dict(list(kept.items())[:2])
+    assert arrive(pv.pack(pv.restrict(pv.unstore(pv.store(got)), again, terms())), again)
+
+
+def test_what_is_dropped_is_not_in_the_bytes():
+    kept = {"title.exact": VALUES["title.exact"]}
+    raw = pv.unb64(pv.pack(pv.restrict(issued(), kept, terms())))
+    for disclosure in issued().disclosed:
+        if terms().names[disclosure.index] not in kept:
+            assert disclosure.salt not in raw
+
+
+def test_a_partner_step_is_never_signed():
+    with pytest.raises(ProvenanceInvalid):
+        issued({**VALUES, "area.country": ["KE", "014", "002"]})
+
+
+def test_a_value_changed_on_the_way_is_refused():
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.pack(issued()), {**VALUES, "response_hours.exact": 1})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "practice"},
+        {"id": b"y" * 16},
+        {"rev": 4},
+        {"handling": 1},
+        {"terms": terms(b'{"hops":9,"relay":true}')},
+        {"origin": "x" * 43},
+    ],
+)
+def test_another_type_id_revision_handling_terms_or_origin_is_refused(change):
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.pack(issued()), **change)
+
+
+def test_another_origins_key_is_refused():
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.pack(issued()), by=key("hub"))
+
+
+def test_a_value_without_a_disclosure_is_refused():
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.pack(issued()), {**VALUES, "summary.exact": "smuggled"})
+
+
+def test_a_disclosure_without_its_value_is_refused():
+    less = dict(list(VALUES.items())[1:])
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.pack(issued()), less)
+
+
+def test_a_disclosure_that_stands_twice_is_refused():
+    whole = issued()
+    twice = replace(whole, disclosed=(*whole.disclosed, whole.disclosed[0]))
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.pack(twice))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 40, -1])
+def test_a_cut_signature_is_refused(cut):
+    raw = pv.unb64(pv.pack(issued()))
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.b64(raw[:cut]))
+
+
+@pytest.mark.parametrize("text", ["!!", "é", "AB=C", "A"])
+def test_what_is_not_base64url_is_refused(text):
+    with pytest.raises(ProvenanceInvalid):
+        pv.unpack(text, VALUES, terms())
+
+
+def test_a_signature_ends_and_its_end_tells_no_day():
+    assert pv.expiry(NOW) == pv.expiry(NOW + pv.PERIOD_SECONDS - NOW % pv.PERIOD_SECONDS - 1)
+    assert 60 * 86_400 < pv.expiry(NOW) - NOW <= 90 * 86_400
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.pack(issued()), now=pv.expiry(NOW))
+
+
+def test_a_signature_for_ever_is_refused():
+    endless = pv.issue(version(), VALUES, key().signature, SECRET, NOW * 2)
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.pack(endless))
+
+
+def test_verified_signatures_are_not_verified_twice_but_still_end():
+    known = pv.VerifiedSignatures(size=1)
+    packed = pv.pack(issued())
+    known.check(packed, VALUES, version(), key().public, NOW)
+    known.check(packed, VALUES, version(), key().public, NOW)
+    with pytest.raises(ProvenanceInvalid):
+        known.check(packed, {**VALUES, "response_hours.exact": 1}, version(), key().public, NOW)
+    with pytest.raises(ProvenanceInvalid):
+        known.check(packed, VALUES, version(), key().public, pv.expiry(NOW))
+
+
+def test_only_values_that_the_signature_covers_are_provable():
+    held = {**VALUES, "response_hours.exact": 1, "summary.exact": "own addition"}
+    expected = {name: value for name, value in VALUES.items() if name != "response_hours.exact"}
+    assert pv.provable(issued(), held, terms()) == expected
+
+
+def test_signed_values_leave_out_nulls_and_partner_steps():
+    nested = {"title": {"exact": "T"}, "area": {"country": ["KE"], "sub_region": None}}
+    assert pv.signed_values(nested, terms()) == {"title.exact": "T"}
+
+
+def test_the_text_form_reads_back():
+    payload, values = verify_text(to_text(issued(), version(), VALUES), key().public, NOW)
+    assert values == VALUES
+    assert payload["iss"] == key().thumbprint
+    assert payload["vct"] == "resource"
+    assert (payload["rev"], payload["handling"], payload["terms"]) == (3, 0, {"hops": 2, "relay": True})
+
+
+def test_the_text_form_reads_with_an_independent_library():
+    from jwcrypto.jwk import JWK
+    from sd_jwt.verifier import SDJWTVerifier
+
+    shown = dict(list(VALUES.items())[:4])
+    text = to_text(pv.restrict(issued(), shown, terms()), version(), shown)
+    public = json.dumps(key().public_jwk)
+    claims = SDJWTVerifier(text, lambda issuer, header: JWK.from_json(public)).get_verified_payload()
+    assert {name: claims[name] for name in shown} == shown
+    assert not set(VALUES) - set(shown) & set(claims)
+
+
+def test_an_unsigned_or_repeated_disclosure_in_the_text_form_is_refused():
+    text = to_text(issued(), version(), VALUES)
+    extra = pv.disclosure_text(b"z" * 16, "summary.exact", b'"smuggled"').decode()
+    with pytest.raises(ProvenanceInvalid):
+        verify_text(f"{text}{extra}~", key().public, NOW)
+    with pytest.raises(ProvenanceInvalid):
+        verify_text(f"{text}{text.split('~')[1]}~", key().public, NOW)
+
+
+@pytest.mark.parametrize("text", ["", "a.b.c", "a.b.c~", "e30.e30.e30~", "~~~"])
+def test_a_text_that_is_no_sd_jwt_is_refused(text):
+    with pytest.raises(ProvenanceInvalid):
+        verify_text(text, key().public, NOW)
+
+
+def test_a_key_handed_over_speaks_for_its_origin():
+    first, second, third = key(), key("second"), key("third")
+    one = origins.hand_over(first.thumbprint, first.signature, second.public_jwk)
+    two = origins.hand_over(first.thumbprint, second.signature, third.public_jwk)
+    origin = origins.origin_of("river", first.public_jwk, [one, two])
+    assert origin.thumbprint == first.thumbprint
+    assert origin.key.thumbprint == third.thumbprint
+    assert origins.from_item(origins.to_item(origin)).key.thumbprint == third.thumbprint
+    older = origins.origin_of("river", first.public_jwk, [one])
+    assert origins.newer(older, origin) is origin
+    assert origins.newer(origin, older) is origin
+
+
+def test_a_hand_over_by_anybody_else_is_refused():
+    first, thief = key(), key("thief")
+    forged = origins.hand_over(first.thumbprint, thief.signature, thief.public_jwk)
+    with pytest.raises(ProvenanceInvalid):
+        origins.origin_of("river", first.public_jwk, [forged])
+    other = origins.hand_over("x" * 43, first.signature, thief.public_jwk)
+    with pytest.raises(ProvenanceInvalid):
+        origins.origin_of("river", first.public_jwk, [other])
+
+
+def test_hand_overs_that_fork_are_refused():
+    first = key()
+    forks = [
+        origins.origin_of(
+            "river",
+            first.public_jwk,
+            [origins.hand_over(first.thumbprint, first.signature, key(name).public_jwk)],
+        )
+        for name in ("second", "third")
+    ]
+    with pytest.raises(ProvenanceInvalid):
+        origins.newer(*forks)
+
+
+def test_a_private_key_on_an_origin_line_is_refused():
+    with pytest.raises(ProvenanceInvalid):
+        origins.from_item({"jwk": key().jwk, "name": "river"})
