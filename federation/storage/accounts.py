@@ -1,0 +1,81 @@
+"""Tables of who may ask: clients, accounts, personal tokens; and of what was used once or revoked.
+
+They hold no secret in clear: public keys, argon2 hashes and digests only. Times are whole seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text
+from sqlmodel import Field, SQLModel
+
+
+class OAuthClient(SQLModel, table=True):
+    """A program that was given scopes with `client add`. `jwks` is a JSON list of public keys."""
+
+    __tablename__ = "oauth_client"
+
+    client_id: str = Field(sa_column=Column(Text, primary_key=True))
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    jwks: str = Field(sa_column=Column(Text, nullable=False))
+    scopes: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    revoked_at: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+
+class PersonalToken(SQLModel, table=True):
+    """A Bearer token of a person, `:open` scopes only. `digest` is the SHA-256 of its text."""
+
+    __tablename__ = "personal_token"
+
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    token_id: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    scopes: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expires_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    revoked_at: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+
+class Account(SQLModel, table=True):
+    """A steward or member of this network. Without `password` (argon2id) it can only be entered by a setup link."""
+
+    __tablename__ = "account"
+
+    handle: str = Field(sa_column=Column(Text, primary_key=True))
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    scopes: str = Field(sa_column=Column(Text, nullable=False))
+    password: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    disabled_at: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+
+class SetupLink(SQLModel, table=True):
+    """A one-time link that sets the password of an account. `digest` is the SHA-256 of its token."""
+
+    __tablename__ = "setup_link"
+
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    handle: str = Field(sa_column=Column(Text, nullable=False))
+    expires_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    used_at: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+
+class SpentIdentifier(SQLModel, table=True):
+    """A `jti` that was seen: of an assertion or of a proof. `digest` names kind, owner and jti."""
+
+    __tablename__ = "spent_identifier"
+    __table_args__ = (Index("ix_spent_identifier_expires", "expires_at"),)
+
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    expires_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class RevokedToken(SQLModel, table=True):
+    """An access token that was revoked before it expired, by its `jti`."""
+
+    __tablename__ = "revoked_token"
+
+    jti: str = Field(sa_column=Column(Text, primary_key=True))
+    client_id: str = Field(sa_column=Column(Text, nullable=False))
+    expires_at: int = Field(sa_column=Column(BigInteger, nullable=False))
