@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -31,6 +32,8 @@ ACTION_SCOPES = frozenset(
     {"exchange", "introduce", "visit", "statistics", "records:write", "policy:write", "peers:write", "audit:read"}
 )
 NEVER_FOR_PEERS = frozenset({"policy:write", "peers:write"})
+READING_SCOPE = re.compile(r"[a-z][A-Za-z0-9]*:(?:open|community|partner)")
+"""How a scope that opens a step is written: `<type>:<tier>`. There is no wildcard."""
 
 Formula: TypeAlias = tuple[frozenset[str], ...]
 """Scopes in disjunctive form: the outer tuple is OR, each set AND. The empty tuple is nobody."""
@@ -59,6 +62,28 @@ def closure(scopes: frozenset[str]) -> frozenset[str]:
     return frozenset(held)
 
 
+def reading(scopes: frozenset[str]) -> frozenset[str]:
+    """The closed reading scopes among these: actions, wildcards and words that are no scope open nothing."""
+    return closure(frozenset(scope for scope in scopes if READING_SCOPE.fullmatch(scope)))
+
+
 def satisfied(formula: Formula, held: frozenset[str]) -> bool:
-    """Whether the (closed) scopes open the formula."""
-    return any(alternative <= held for alternative in formula)
+    """Whether the (closed) scopes open the formula. An empty alternative is nobody, never everyone."""
+    return any(alternative and alternative <= held for alternative in formula)
+
+
+def implies(narrow: Formula, wide: Formula) -> bool:
+    """Whether everyone who opens `narrow` opens `wide`. Exact, because formulas have no negation: the fewest
+    scopes that open an alternative are its own closure."""
+    return all(satisfied(wide, closure(alternative)) for alternative in narrow)
+
+
+def simplify(formula: Formula) -> Formula:
+    """The one shortest form: equal for formulas that the same viewers open. Scopes that others contain and
+    alternatives that others allow are left out; the rest is sorted."""
+    least = {
+        frozenset(one for one in alternative if not any(one in closure(frozenset({o})) for o in alternative - {one}))
+        for alternative in formula
+    }
+    kept = [one for one in least if not any(other <= closure(one) for other in least - {one})]
+    return tuple(sorted(kept, key=sorted))

@@ -42,8 +42,11 @@ class Agreement:
     scopes: frozenset[str] = frozenset()
     purpose: str | None = None
     until: date | None = None
-    narrowing: Mapping[tuple[str, str], str | None] = field(default_factory=lambda: MappingProxyType({}))
+    narrowing: Mapping[tuple[str, str], str | None] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     active: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "narrowing", MappingProxyType(dict(self.narrowing)))
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,11 @@ class Projection:
         )
         object.__setattr__(self, "steps", MappingProxyType(dict(self.steps)))
         object.__setattr__(self, "key", hashlib.sha256(body.encode()).hexdigest()[:32])
+
+    @property
+    def shows_handling(self) -> bool:
+        """Whether the handling of a record is seen: it is a community field of every type."""
+        return self.clearance is not None and self.clearance >= Tier.COMMUNITY
 
     @property
     def empty(self) -> bool:
