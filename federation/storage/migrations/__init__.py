@@ -1,0 +1,1 @@
+"""The schema in its versions. A migration must never read or write a record's values."""

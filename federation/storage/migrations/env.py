@@ -1,0 +1,15 @@
+"""What Alembic runs: the connection and its transaction are given by `federation.storage.schema.migrate`."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from federation.storage.schema import all_metadata, compared
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=all_metadata(),
+    include_object=compared,
+    transaction_per_migration=False,
+)
+context.run_migrations()

