@@ -40,7 +40,7 @@ def terms(body: bytes = b'{"hops":2,"relay":true}', names: tuple[str, ...] = ())
 
 def version(**changes) -> Version:
     base = Version(key().thumbprint, "resource", bytes(range(16)), 3, 0, terms())
-    return replace(base, **changes)
+    return base._replace(**changes)
 
 
 def issued(values=None, **changes) -> pv.Provenance:

@@ -6,25 +6,22 @@ hands. Never reads a clock: the caller says what time it is.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
+from binascii import b2a_base64
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import blake2b, sha256
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from federation import keys
 from federation.errors import BadInput
 from federation.keys import PublicKey, b64
+from federation.policies.terms import Terms
 from federation.policies.tiers import Tier
-
-if TYPE_CHECKING:
-    from federation.policies.terms import Terms
 
 PERIOD_SECONDS = 30 * 86_400
 LIFETIME_PERIODS = 3
@@ -32,7 +29,8 @@ SALT_BYTES = 16
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 64
 PADDED_TO = 8
-_HEADER = base64.urlsafe_b64encode(b'{"alg":"ES256","typ":"record+sd-jwt"}').rstrip(b"=")
+_HEADER = b64(b'{"alg":"ES256","typ":"record+sd-jwt"}').encode()
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _WIRE, _STORED = 1, 2
 
 Sign = Callable[[bytes], bytes]
@@ -54,8 +52,7 @@ class SignedTerms:
     index: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """What a signature is about: one version of one record. `handling` is 0..4, `id` 16 bytes."""
 
     origin: str
@@ -66,8 +63,7 @@ class Version:
     terms: SignedTerms
 
 
-@dataclass(frozen=True)
-class Disclosure:
+class Disclosure(NamedTuple):
     """One signed step: its place in the terms' names, its salt, and the digest that is in the signed payload."""
 
     index: int
@@ -125,9 +121,13 @@ def expiry(now: int) -> int:
     return (now // PERIOD_SECONDS + LIFETIME_PERIODS) * PERIOD_SECONDS
 
 
+def _text(raw: bytes) -> bytes:
+    """base64url without padding, as bytes: the path that every digest takes, hence without any detour."""
+    return b2a_base64(raw, newline=False).rstrip(b"=").translate(_URLSAFE)
+
+
 def disclosure_text(salt: bytes, name: str, value: bytes) -> bytes:
-    body = b'["' + base64.urlsafe_b64encode(salt)[:22] + b'","' + name.encode() + b'",' + value + b"]"
-    return base64.urlsafe_b64encode(body).rstrip(b"=")
+    return _text(b'["%b","%b",%b]' % (_text(salt), name.encode(), value))
 
 
 def canonical(value: Any) -> bytes:
@@ -135,11 +135,11 @@ def canonical(value: Any) -> bytes:
 
 
 def _digest(salt: bytes, name: str, value: bytes) -> bytes:
-    return hashlib.sha256(disclosure_text(salt, name, value)).digest()
+    return sha256(disclosure_text(salt, name, value)).digest()
 
 
 def signing_input(version: Version, expires: int, digests: Iterable[bytes]) -> bytes:
-    sd = b'","'.join(sorted(base64.urlsafe_b64encode(digest)[:43] for digest in digests))
+    sd = b'","'.join([b2a_base64(digest)[:43] for digest in sorted(digests)]).translate(_URLSAFE)
     form = b'{"_sd":["%b"],"_sd_alg":"sha-256","exp":%d,"handling":%d,"iss":%b,"rev":%d,"sub":"%b","terms":%b,"vct":%b}'
     payload = form % (
         sd,
@@ -147,11 +147,11 @@ def signing_input(version: Version, expires: int, digests: Iterable[bytes]) -> b
         version.handling,
         orjson.dumps(version.origin),
         version.rev,
-        base64.urlsafe_b64encode(version.id).rstrip(b"="),
+        _text(version.id),
         version.terms.canonical,
         orjson.dumps(version.type),
     )
-    return _HEADER + b"." + base64.urlsafe_b64encode(payload).rstrip(b"=")
+    return _HEADER + b"." + _text(payload)
 
 
 def issue(version: Version, values: Mapping[str, Any], sign: Sign, secret: bytes, expires: int) -> Provenance:
@@ -162,17 +162,20 @@ def issue(version: Version, values: Mapping[str, Any], sign: Sign, secret: bytes
     decoys fill the number of digests up to a multiple of eight. Raises ProvenanceInvalid for a step that the terms
     do not label open or community.
     """
-    index, record = version.terms.index, version.type.encode() + version.id
-    keyed = hmac.digest(secret, b"provenance\0" + record, "sha256")
+    index = version.terms.index
+    keyed = blake2b(version.type.encode() + b"\0" + version.id, key=secret, person=b"provenance").digest()
     disclosed = []
     for name in sorted(values):
         if name not in index:
             raise ProvenanceInvalid(f"The step {name} is not open or community and is never signed.")
         value = canonical(values[name])
-        salt = hmac.digest(keyed, b"salt\0" + name.encode() + b"\0" + value, "sha256")[:SALT_BYTES]
+        salt = blake2b(b"%b\0%b" % (name.encode(), value), digest_size=SALT_BYTES, key=keyed, person=b"salt").digest()
         disclosed.append(Disclosure(index[name], salt, _digest(salt, name, value)))
     room = (len(disclosed) // PADDED_TO + 1) * PADDED_TO
-    decoys = tuple(hmac.digest(keyed, b"decoy\0%d" % j, "sha256") for j in range(len(disclosed), room))
+    decoys = tuple(
+        blake2b(b"%d" % j, digest_size=DIGEST_BYTES, key=keyed, person=b"decoy").digest()
+        for j in range(len(disclosed), room)
+    )
     message = signing_input(version, expires, [*(d.digest for d in disclosed), *decoys])
     return Provenance(expires, sign(message), tuple(disclosed), tuple(sorted(decoys)))
 
@@ -298,28 +301,34 @@ def check_expiry(expires: int, now: int) -> None:
 
 
 class VerifiedSignatures:
-    """What was verified, by hash, so that a renewed answer costs no second verification. Bounded; thread-safe."""
+    """What was verified, by hash: a page that comes again costs no second verification. Bounded; thread-safe."""
 
-    def __init__(self, size: int = 50_000) -> None:
+    def __init__(self, size: int = 20_000) -> None:
         self._size = size
-        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._seen: OrderedDict[bytes, bytes] = OrderedDict()
         self._lock = Lock()
 
-    def check(self, packed: str, values: Mapping[str, Any], version: Version, key: PublicKey, now: int) -> Provenance:
-        """Unpack and verify; the signature itself only where these exact bytes were not verified before."""
-        provenance = unpack(packed, values, version.terms)
-        digests = [*(d.digest for d in provenance.disclosed), *provenance.withheld]
-        seen = hashlib.sha256(
-            provenance.signature + signing_input(version, provenance.expires, digests) + key.thumbprint.encode()
-        ).digest()
+    def check(self, packed: str, values: Mapping[str, Any], version: Version, key: PublicKey, now: int) -> bytes:
+        """Unpack and verify, and give the form to keep; nothing is rebuilt where these very bytes were verified
+        before. Raises ProvenanceInvalid."""
+        said = orjson.dumps([packed, values, key.thumbprint, *version[:5]], default=_plain, option=orjson.OPT_SORT_KEYS)
+        seen = sha256(said + version.terms.canonical).digest()
         with self._lock:
-            if seen in self._seen:
+            stored = self._seen.get(seen)
+            if stored is not None:
                 self._seen.move_to_end(seen)
-                check_expiry(provenance.expires, now)
-                return provenance
+        if stored is not None:
+            check_expiry(expires_of(stored), now)
+            return stored
+        provenance = unpack(packed, values, version.terms)
         verify(provenance, version, key, now)
+        stored = store(provenance)
         with self._lock:
-            self._seen[seen] = None
+            self._seen[seen] = stored
             while len(self._seen) > self._size:
                 self._seen.popitem(last=False)
-        return provenance
+        return stored
+
+
+def _plain(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,287 @@
+"""Trust between two nodes: a one-time invitation pins each other's keys, eight words make sure of them.
+
+A code is kept as a hash only and works once. Nothing here grants a scope.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from sqlalchemy import Connection, Table, delete, func, insert, or_, select, update
+
+from federation import keys
+from federation.errors import BadInput, Conflict, FederationError, Unavailable
+from federation.keys import NodeKeys, PublicKey, SignatureRefused, b64
+from federation.peers import agreements
+from federation.peers.agreements import PEERS, Partner
+from federation.peers.origins import load_key
+from federation.peers.provenance import ProvenanceInvalid
+from federation.storage.database import Database
+from federation.storage.peering import Invitation
+from federation.world import World
+
+INVITATIONS: Table = Invitation.__table__  # type: ignore[attr-defined]
+CODE_BYTES = 24
+INVITATION_SECONDS = 7 * 86_400
+KEPT_SECONDS = 90 * 86_400
+JOIN_SECONDS = 300
+JOIN_PATH = "/exchange/join"
+MAX_JOIN_BYTES = 16_384
+_PREFIX = "federation-invite-"
+_JOIN, _JOINED = "federation-join+jwt", "federation-joined+jwt"
+
+
+class Answer(Protocol):
+    """What `Transport.request` gives back."""
+
+    status: int
+    body: bytes
+
+
+class Transport(Protocol):
+    """The part of the outbound client that an acceptance needs."""
+
+    def request(self, method: str, url: str, *, headers: Mapping[str, str], content: bytes, max_bytes: int) -> Answer:
+        """One request, no redirects, at most `max_bytes` of answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Self:
+    """This node as it presents itself to another: name, issuer (its URL) and keys."""
+
+    name: str
+    issuer: str
+    keys: NodeKeys
+
+
+@dataclass(frozen=True)
+class Invited:
+    """What an invitation string says."""
+
+    code: bytes
+    issuer: str
+    thumbprint: str
+    ends: int
+
+
+def invite(database: Database, world: World, me: Self, seconds: int = INVITATION_SECONDS) -> str:
+    """One printable string that lets one node link with this one, once, within `seconds`."""
+    now = world.timestamp()
+    ends = now + seconds
+    with database.write() as conn:
+        conn.execute(delete(INVITATIONS).where(INVITATIONS.c.ends < now - KEPT_SECONDS))
+        given = conn.execute(select(func.count()).select_from(INVITATIONS)).scalar_one()
+        code = world.draw("invitation", f"{me.issuer} {now} {given}", CODE_BYTES)
+        conn.execute(insert(INVITATIONS).values(code=_hashed(code), ends=ends))
+    body = orjson.dumps([b64(code), me.issuer, me.keys.peer.thumbprint, ends])
+    return _PREFIX + b64(body + zlib.crc32(body).to_bytes(4, "big"))
+
+
+def _hashed(code: bytes) -> str:
+    return hashlib.sha256(b"invitation\0" + code).hexdigest()
+
+
+def read_invitation(text: str) -> Invited:
+    """The parts of an invitation string. Raises BadInput for one that was mistyped or cut."""
+    try:
+        raw = keys.unb64("".join(text.split()).removeprefix(_PREFIX))
+        body, check = raw[:-4], raw[-4:]
+        if zlib.crc32(body).to_bytes(4, "big") != check:
+            raise ValueError
+        code, issuer, thumbprint, ends = orjson.loads(body)
+        invited = Invited(keys.unb64(code), issuer, thumbprint, ends)
+        if (
+            len(invited.code) != CODE_BYTES
+            or not isinstance(ends, int)
+            or not issuer.startswith(("http://", "https://"))
+        ):
+            raise ValueError
+    except (ValueError, TypeError, AttributeError):
+        raise BadInput("This is not a whole invitation; copy the string again, from first sign to last.") from None
+    return invited
+
+
+def _presentation(me: Self, world: World, audience: str, code: bytes) -> dict[str, Any]:
+    now = world.timestamp()
+    return {
+        "iss": me.issuer,
+        "aud": audience,
+        "iat": now,
+        "exp": now + JOIN_SECONDS,
+        "code": b64(code),
+        "name": me.name,
+        "jwk": me.keys.peer.public_jwk,
+        "provenance": me.keys.provenance.public_jwk,
+    }
+
+
+@dataclass(frozen=True)
+class _Presented:
+    issuer: str
+    name: str
+    code: bytes
+    key: PublicKey
+    provenance: PublicKey
+
+
+def _read_presentation(token: str, typ: str, audience: str, world: World) -> _Presented:
+    """A presentation signed by the key that it presents. Raises SignatureRefused, BadInput."""
+    jws = keys.read_jws(token, types=frozenset({typ}))
+    claims = jws.claims
+    key = keys.public_key(claims.get("jwk"))
+    keys.verify(jws, [key])
+    now, ends = world.timestamp(), claims.get("exp")
+    if claims.get("aud") != audience:
+        raise SignatureRefused("The other node speaks to another address than this node's.")
+    if not isinstance(ends, int) or not now < ends <= now + 2 * JOIN_SECONDS:
+        raise SignatureRefused("The other node's statement has ended, or the two clocks differ by minutes.")
+    issuer, name = claims.get("iss"), claims.get("name")
+    if not _is_origin(issuer) or not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
+        raise BadInput("The other node does not say its name and address.")
+    try:
+        code, provenance = keys.unb64(str(claims.get("code"))), load_key(claims.get("provenance") or {})
+    except (ValueError, ProvenanceInvalid):
+        raise BadInput("The other node's statement lacks its code or its provenance key.") from None
+    return _Presented(str(issuer), name, code, key, provenance)
+
+
+def _is_origin(url: object) -> bool:
+    return (
+        isinstance(url, str)
+        and len(url) <= 300
+        and url.startswith(("http://", "https://"))
+        and url.count("/") == 2
+        and not set(url) & set("@?#\\ ")
+    )
+
+
+def accept(
+    database: Database, world: World, me: Self, outbound: Transport, text: str, name: str | None = None
+) -> Partner:
+    """Take up an invitation: present this node to the inviter, check its answer against the thumbprint in the
+    invitation, and pin its keys. `name` is what the peer is to be called here, else its own name.
+
+    Raises BadInput for a broken or ended invitation, Conflict for one already used or a node already linked,
+    SignatureRefused where the answer is not by the invited key, Unavailable where nobody answers.
+    """
+    invited = read_invitation(text)
+    if invited.ends <= world.timestamp():
+        raise BadInput("The invitation has ended; ask for a new one.")
+    if invited.issuer == me.issuer:
+        raise BadInput("This invitation is this node's own; the other node has to accept it.")
+    _refuse_linked(database, invited.issuer, invited.thumbprint)
+    body = keys.sign(me.keys.peer, {"typ": _JOIN}, _presentation(me, world, invited.issuer, invited.code))
+    answer = outbound.request(
+        "POST",
+        invited.issuer + JOIN_PATH,
+        headers={"content-type": "application/jwt", "accept": "application/jwt"},
+        content=body.encode(),
+        max_bytes=MAX_JOIN_BYTES,
+    )
+    if answer.status != 200:
+        raise _refusal(answer.status)
+    try:
+        said = _read_presentation(answer.body.decode("ascii"), _JOINED, me.issuer, world)
+    except UnicodeDecodeError:
+        raise SignatureRefused("The inviter's answer is not understood.") from None
+    if said.key.thumbprint != invited.thumbprint or said.issuer != invited.issuer or said.code != invited.code:
+        raise SignatureRefused("The answer is not signed by the key in the invitation: somebody else answered.")
+    with database.write() as conn:
+        _pin(conn, said, name)
+    return _linked(database, said.issuer)
+
+
+def _refusal(status: int) -> FederationError:
+    if status == Conflict.status:
+        return Conflict("The invitation was already used, or the inviter already knows this node; ask for a new one.")
+    if status in (400, 401, 403, 404):
+        return BadInput("The inviter does not know this invitation, or it has ended; ask for a new one.")
+    return Unavailable("The inviter cannot answer now; the invitation stays good, try again.")
+
+
+def join(database: Database, world: World, me: Self, token: str) -> str:
+    """The inviter's side: check a presentation, use up its code and pin its keys; gives this node's own, signed.
+
+    The same key may ask again with the same code (its first answer may have been lost); any other gets Conflict.
+    Raises BadInput for a code that was never given out or has ended, SignatureRefused.
+    """
+    said = _read_presentation(token, _JOIN, me.issuer, world)
+    if said.issuer == me.issuer:
+        raise BadInput("A node cannot be its own peer.")
+    hashed = _hashed(said.code)
+    with database.write() as conn:
+        row = conn.execute(select(INVITATIONS).where(INVITATIONS.c.code == hashed)).one_or_none()
+        if row is None or row.ends <= world.timestamp():
+            raise BadInput("There is no such invitation, or it has ended.")
+        if row.used_by is None:
+            _pin(conn, said, None)
+            conn.execute(update(INVITATIONS).where(INVITATIONS.c.code == hashed).values(used_by=said.key.thumbprint))
+        elif row.used_by != said.key.thumbprint:
+            raise Conflict("The invitation was already used.")
+    return keys.sign(me.keys.peer, {"typ": _JOINED}, _presentation(me, world, said.issuer, said.code))
+
+
+def _refuse_linked(database: Database, issuer: str, thumbprint: str) -> None:
+    with database.read() as conn:
+        known = conn.execute(
+            select(PEERS.c.state).where(or_(PEERS.c.issuer == issuer, PEERS.c.thumbprint == thumbprint))
+        ).first()
+    if known is not None and known.state != "revoked":
+        raise Conflict("This node is already linked with the inviter; the invitation is used or not needed.")
+
+
+def _pin(conn: Connection, said: _Presented, name: str | None) -> None:
+    """Write the peer's keys down. A revoked peer may be linked anew, unverified and without any grant."""
+    found = conn.execute(
+        select(PEERS).where(or_(PEERS.c.issuer == said.issuer, PEERS.c.thumbprint == said.key.thumbprint))
+    ).all()
+    if len(found) > 1 or any(row.state != "revoked" or row.frozen for row in found):
+        raise Conflict("A peer with this address or key is already linked.")
+    pinned = {
+        "issuer": said.issuer,
+        "jwks": json.dumps([dict(said.key.jwk)]),
+        "thumbprint": said.key.thumbprint,
+        "origin": said.provenance.thumbprint,
+        "provenance": json.dumps(dict(said.provenance.jwk)),
+        "verified": False,
+        "state": "pinned",
+    }
+    if found:
+        conn.execute(update(PEERS).where(PEERS.c.pid == found[0].pid).values(**pinned))
+        return
+    taken = set(conn.execute(select(PEERS.c.name)).scalars())
+    if name is not None and name in taken:
+        raise Conflict("Another peer has that name here; choose another with --name.")
+    wanted = name or said.name
+    free = next(each for each in (wanted, *(f"{wanted}-{n}" for n in range(2, 10_000))) if each not in taken)
+    conn.execute(insert(PEERS).values(name=free, frozen=False, scopes="[]", narrowing="[]", **pinned))
+
+
+def _linked(database: Database, issuer: str) -> Partner:
+    with database.read() as conn:
+        found = agreements.partner_by_issuer(conn, issuer)
+    if found is None:
+        raise Conflict("The peer was removed while it was being linked.")
+    return found
+
+
+def words_of(me: Self, who: Partner) -> tuple[str, ...]:
+    """The eight words that both sides see and compare over another channel."""
+    return keys.words(me.keys.peer.thumbprint, who.thumbprint)
+
+
+def verify(database: Database, me: Self, name: str, words: str) -> Partner:
+    """Mark a peer as verified if these are the eight words (or groups of digits) of both keys. Raises BadInput where
+    they are not: then somebody may sit in between; NotFound."""
+    who = agreements.partner(database, name)
+    if not keys.words_match(words, me.keys.peer.thumbprint, who.thumbprint):
+        raise BadInput("These are not the words of this link. Ask again for all eight; if they differ, do not go on.")
+    agreements.mark_verified(database, who)
+    return agreements.partner(database, name)
