@@ -33,14 +33,12 @@ def all_metadata() -> MetaData:
 
 
 def compared(item: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
-    """Whether a thing of the schema takes part in comparisons: text indexes and Alembic's own table do not, nor
-    what is only made on the other database."""
-    del other
+    """Whether a thing of the schema takes part in comparisons: tables that are not in the metadata do not (text
+    indexes, Alembic's own), nor what is only made on PostgreSQL."""
+    del item, other
     if kind == "table" and reflected:
         return name in tables.metadata.tables
-    if kind == "index" and not reflected:
-        return getattr(item, "_ddl_if", None) is None or bool(item.info.get("here", True))
-    return True
+    return not (kind == "index" and name in tables.POSTGRESQL_ONLY)
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
@@ -79,23 +77,23 @@ def check(database: Database) -> list[str]:
     metadata = all_metadata()
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": compared, "compare_type": True})
-        found = [str(difference) for difference in compare_metadata(context, metadata) if not _elsewhere(difference)]
-        return found + _text_indexes_missing(connection)
+        found = [str(difference) for difference in compare_metadata(context, metadata)]
+        return found + _indexes_missing(connection)
 
 
-def _elsewhere(difference: Any) -> bool:
-    """Whether a difference is an index that belongs to PostgreSQL only."""
-    return isinstance(difference, tuple) and difference[0] == "add_index" and difference[1]._ddl_if is not None
-
-
-def _text_indexes_missing(connection: Connection) -> list[str]:
-    if connection.dialect.name != "sqlite":
-        return []
-    there = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    wanted = {
-        f"{record_type.table}_fts" for key, record_type in tables.RECORD_TYPES.items() if tables.searched_columns(key)
-    }
-    return [f"the text index {name} is missing" for name in sorted(wanted - there)]
+def _indexes_missing(connection: Connection) -> list[str]:
+    """The indexes that only one of the databases has: text indexes, and those of positions on PostgreSQL."""
+    if connection.dialect.name == "sqlite":
+        wanted = {
+            f"{record_type.table}_fts"
+            for key, record_type in tables.RECORD_TYPES.items()
+            if tables.searched_columns(key)
+        }
+        there = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
+    else:
+        wanted = set(tables.POSTGRESQL_ONLY)
+        there = connection.exec_driver_sql("SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()")
+    return [f"the index {name} is missing" for name in sorted(wanted - {row[0] for row in there})]
 
 
 def _config(connection: Connection) -> Config:

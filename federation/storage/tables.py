@@ -43,6 +43,9 @@ FACTS = ("status", "handling", "terms", "relay", "hops_left", "not_to")
 
 _LIVE = text("status = 'shared'")
 
+POSTGRESQL_ONLY = frozenset({"ix_change_position"} | {f"ix_{each.table}_fts" for each in RECORD_TYPES.values()})
+"""Indexes that only PostgreSQL has."""
+
 
 def step_column_names(spec: FieldSpec, step: str) -> tuple[str, ...]:
     """The names of the columns of one step of a field."""
