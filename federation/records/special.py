@@ -13,7 +13,7 @@ from dateutil.rrule import DAILY, HOURLY, MINUTELY, MONTHLY, SECONDLY, WEEKLY, Y
 
 from federation.errors import BadInput
 from federation.records.coded import Code, Codes
-from federation.records.kinds import MAIN, UP, Cell, Context, Line, standard_context
+from federation.records.kinds import Cell, Context, Line, standard_context
 from federation.records.syntax import accepted_code, checked_list, closure_text, known_code
 from federation.records.texts import accepted_text, checked_text
 from federation.records.values import COUNT_BANDS, count_band
@@ -63,7 +63,9 @@ class Openings(Code):
     by hand or by a batch, never with each booking; exact is the state and, where told, `state:free`."""
 
     ladder = ("exact", "state")
-    layout = (MAIN, UP)
+
+    def __init__(self, codes: str) -> None:
+        super().__init__(codes, tree=True)
 
     def check(self, value: Any, context: Context | None = None) -> dict[str, Any]:
         if isinstance(value, str):
