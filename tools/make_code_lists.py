@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pycountry
-from babel import Locale, __version__ as babel_version
+from babel import Locale
 
 TARGET = Path(__file__).resolve().parent.parent / "federation" / "records" / "codes"
 REGIONS = ("002", "019", "142", "150", "009")
@@ -55,10 +56,10 @@ def write_areas(contains: dict[str, list[str]]) -> None:
     write(
         "area",
         {
-            "version": f"iso-codes of pycountry {pycountry.__version__ if hasattr(pycountry, '__version__') else ''}".strip(),
-            "source": "ISO 3166-1 and 3166-2 (Debian iso-codes, by pycountry); containment of UN M49 as in CLDR; English"
-            f" names of countries and regions from CLDR (babel {babel_version}). XK (Kosovo) and TW have no M49 code and"
-            " stand in the sub-region where CLDR has them.",
+            "version": f"iso-codes of pycountry {version('pycountry')}",
+            "source": "ISO 3166-1 and 3166-2 (Debian iso-codes, by pycountry); containment of UN M49 as in CLDR;"
+            f" English names of countries and regions from CLDR (babel {version('babel')}). XK (Kosovo) and TW have no"
+            " M49 code and stand in the sub-region where CLDR has them.",
             "licence": "iso-codes: LGPL-2.1-or-later. CLDR: Unicode-3.0.",
         },
         "areas",
@@ -122,7 +123,7 @@ def write_languages(registry: list[dict[str, Any]]) -> None:
         "licence": "IANA registry: public domain (RFC 5646 section 5). iso-codes: LGPL-2.1-or-later.",
     }
     path = TARGET / "language.json"
-    lines = [f'  "list": "language",'] + [f"  {json.dumps(k)}: {json.dumps(v)}," for k, v in body.items()]
+    lines = ['  "list": "language",'] + [f"  {json.dumps(k)}: {json.dumps(v)}," for k, v in body.items()]
     for key, table in (("macro", macro), ("aliases", aliases), ("names", names)):
         pairs = [f"{json.dumps(k)}:{json.dumps(v, ensure_ascii=False)}" for k, v in sorted(table.items())]
         rows = [",".join(pairs[i : i + 12]) for i in range(0, len(pairs), 12)]

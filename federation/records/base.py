@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
@@ -108,7 +109,7 @@ def stated(kind: Kind, meaning: str, /, *, required: bool = False, filterable: b
     order = [kind.ladder.index(step.name) for step in steps]
     if order != sorted(set(order)):
         raise ValueError(f"steps of {kind.name} run from exact to coarse: {', '.join(kind.ladder)}")
-    if any(coarser.tier > finer.tier for finer, coarser in zip(steps, steps[1:], strict=False)):
+    if any(coarser.tier > finer.tier for finer, coarser in pairwise(steps)):
         raise ValueError("a coarser step cannot be narrower than a finer one")
     return Stated(kind, meaning, steps, required, filterable)
 

@@ -14,7 +14,7 @@ from federation.records.values import Period
 
 
 class CapacityOffer(Resource):
-    """A course, mentoring or other offer that builds capacity: United Nations mechanisms, communication, fundraising."""
+    """A course, mentoring or other offer that builds capacity: UN mechanisms, communication, fundraising and more."""
 
     kind: Annotated[str, stated(Code("resourceKind"), "The kind of help, if it is also one.", exact=OPEN)]
     topic: Annotated[str, stated(Code("topic", tree=True), "What is taught.", exact=OPEN, required=True)]

@@ -1,11 +1,13 @@
-"""The kinds of coded values: one code, several, languages. Codes of our own must be known; from outside they may be new.
+"""The kinds of coded values: one code, several, languages.
 
-Must never drop an unknown code from outside: it is kept, and shown as its first known broader term.
+Codes of our own must be known; from outside they may be new. An unknown code from outside must never be dropped: it
+is kept, and shown as its first known broader term.
 """
 
+# ruff: noqa: ARG002  (all kinds share one signature; not every kind needs step and context)
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -28,14 +30,14 @@ class Code(Kind):
 
     name = "code"
     filters = ("eq", "in", "not_in", "is_null")
-    ladder = ("exact", "broader")
+    ladder: tuple[str, ...] = ("exact", "broader")
 
     def __init__(self, codes: str, *, tree: bool = False) -> None:
         self.codes = codes
         self.tree = tree
         self.layout = (MAIN, UP) if tree else (MAIN,)
 
-    def check(self, value: Any, context: Context | None = None) -> str:
+    def check(self, value: Any, context: Context | None = None) -> Any:
         return known_code(value, self.codes, (context or standard_context()).codes)
 
     def generalise(self, value: Any, step: str, context: Context) -> Any:
@@ -74,7 +76,7 @@ class Codes(Kind):
         self.codes = codes
         self.tree = tree
 
-    def check(self, value: Any, context: Context | None = None) -> list[str]:
+    def check(self, value: Any, context: Context | None = None) -> Any:
         codes = (context or standard_context()).codes
         return list(dict.fromkeys(known_code(each, self.codes, codes) for each in checked_list(value)))
 
@@ -85,9 +87,9 @@ class Codes(Kind):
     def cells(self, value: Any, step: str, context: Context) -> tuple[Cell, ...]:
         if value is None:
             return (None, None)
-        if not self.tree and len(value) == 1:
-            return (f'["{value[0]}"]', f"|{value[0]}|")
-        closed = dict.fromkeys(each for code in value for each in self.closure(code, context))
+        closed: Iterable[str] = value
+        if self.tree:
+            closed = dict.fromkeys(each for code in value for each in self.closure(code, context))
         return (orjson.dumps(value).decode(), closure_text(closed))
 
     def accept(self, wire: Any, step: str = "exact", context: Context | None = None) -> list[str]:
@@ -109,12 +111,12 @@ class Tag(Line):
 class Languages(Codes):
     """Several languages. Steps: the tags, their primary subtags, their macro-languages."""
 
-    ladder = ("exact", "primary", "macro")
+    ladder: tuple[str, ...] = ("exact", "primary", "macro")
 
     def __init__(self) -> None:
         super().__init__("language", tree=True)
 
-    def check(self, value: Any, context: Context | None = None) -> list[str]:
+    def check(self, value: Any, context: Context | None = None) -> Any:
         codes = (context or standard_context()).codes
         return list(dict.fromkeys(known_tag(each, codes) for each in checked_list(value)))
 
@@ -125,9 +127,7 @@ class Languages(Codes):
         return list(dict.fromkeys(coarser(tag) for tag in value))
 
     def closure(self, code: str, context: Context) -> tuple[str, ...]:
-        subtags = code.split("-")
-        prefixes = ["-".join(subtags[:length]) for length in range(len(subtags), 0, -1)]
-        return tuple(dict.fromkeys([*prefixes, context.codes.macro(code)]))
+        return context.codes.tag_closure(code)
 
     def accept(self, wire: Any, step: str = "exact", context: Context | None = None) -> list[str]:
         for tag in checked_list(wire):

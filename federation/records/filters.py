@@ -1,5 +1,6 @@
 """Conditions on records, as a tree. What may be asked of which kind of field; never what a viewer may see of it."""
 
+# ruff: noqa: ARG001  (one signature for the values of all kinds)
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,9 +1,10 @@
-"""The kinds of values with one precision: texts, codes, flags, numbers, days. Each knows its check, columns and wire form.
+"""What a kind of value is, and the kinds with one precision: texts, addresses, flags, numbers, days.
 
 A home value is what the network itself wrote. A step value is what one step of the ladder holds; it is JSON-able and
 is the wire form itself. Kinds must never read a clock, a file or a database: code lists come in by the context.
 """
 
+# ruff: noqa: ARG002  (all kinds share one signature; not every kind needs step and context)
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Kind:
     name: ClassVar[str]
     graphql: ClassVar[str] = "String"
     filters: ClassVar[tuple[str, ...]] = ("eq", "in", "is_null")
-    ladder: ClassVar[tuple[str, ...]] = ("exact",)
+    ladder: tuple[str, ...] = ("exact",)
     layout: tuple[ColumnSpec, ...] = (MAIN,)
     sortable: bool = False
     searched: bool = False
@@ -107,7 +108,7 @@ class Line(Kind):
     def __init__(self, longest: int = 300) -> None:
         self.longest = longest
 
-    def check(self, value: Any, context: Context | None = None) -> str:
+    def check(self, value: Any, context: Context | None = None) -> Any:
         return checked_text(value, self.longest, lines=False)
 
     def accept(self, wire: Any, step: str = "exact", context: Context | None = None) -> str:

@@ -3,13 +3,15 @@
 Must never derive a finer place than the one given; ancestors come from the code lists alone.
 """
 
+# ruff: noqa: ARG002  (all kinds share one signature; not every kind needs step and context)
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from federation.errors import BadInput
-from federation.records.codes import RANKS, CodeLists
 from federation.records.coded import Codes
+from federation.records.codes import RANKS, CodeLists
 from federation.records.kinds import Cell, ColumnSpec, Context, Kind, standard_context
 from federation.records.syntax import accepted_code, checked_list
 
@@ -49,14 +51,7 @@ class Place(Kind):
     def cells(self, value: Any, step: str, context: Context) -> tuple[Cell, ...]:
         if value is None:
             return (None,) * 7
-        head = context.codes.area(value[0])
-        found: dict[str, str] = {}
-        for code in value:
-            area = context.codes.area(code)
-            if area is not None:
-                found[area.level] = code
-        ancestors = (found.get(level) for _, level in ANCESTOR_COLUMNS)
-        return (value[0], "local" if head is None else head.level, *ancestors)
+        return _place_cells(tuple(value), context.codes)
 
     def accept(self, wire: Any, step: str = "exact", context: Context | None = None) -> Any:
         codes = (context or standard_context()).codes
@@ -68,6 +63,14 @@ class Place(Kind):
         if step != "exact" and (known is not wire or codes.rank(wire[0]) < RANKS[step]):
             raise BadInput("This place is told finer than its step.")
         return wire
+
+
+@lru_cache(maxsize=8192)
+def _place_cells(chain: tuple[str, ...], codes: CodeLists) -> tuple[Cell, ...]:
+    areas = [area for area in map(codes.area, chain) if area is not None]
+    found = {area.level: area.code for area in areas}
+    level = "local" if codes.area(chain[0]) is None else areas[0].level
+    return (chain[0], level, *(found.get(each) for _, each in ANCESTOR_COLUMNS))
 
 
 class Places(Codes):

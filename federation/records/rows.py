@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from federation.errors import BadInput
 from federation.policies.tiers import Tier
 from federation.records.base import RecordType
-from federation.records.kinds import Cell, ColumnSpec, Context, Kind
+from federation.records.kinds import Cell, ColumnSpec, Context, Kind, standard_context
 from federation.records.texts import search_words
 
 __all__ = [
@@ -47,35 +48,29 @@ class Column:
 
 @dataclass(frozen=True)
 class _Held:
-    """The steps of one field that have columns, with the names of those columns and the cells that mean unknown."""
+    """The steps of one field that have columns, and the cells that mean unknown: of one step, and of all of them."""
 
     name: str
     kind: Kind
     steps: tuple[str, ...]
-    names: tuple[tuple[str, ...], ...]
     unknown: tuple[Cell, ...]
-    own_step_only: bool
+    blank: tuple[Cell, ...]
 
 
 @lru_cache(maxsize=64)
 def _plan(record_type: RecordType) -> tuple[_Held, ...]:
-    return tuple(
-        _Held(
-            name=spec.name,
-            kind=spec.kind,
-            steps=tuple(step.name for step in spec.open_steps),
-            names=tuple(
-                tuple(f"{spec.name}__{step.name}{column.suffix}" for column in spec.kind.columns(step.name))
-                for step in spec.open_steps
-            ),
-            unknown=tuple(
-                spec.kind.cells(None, spec.open_steps[0].name, None),  # type: ignore[arg-type]
-            ),
-            own_step_only=len(spec.open_steps) == 1,
-        )
-        for spec in record_type.fields.values()
-        if spec.open_steps
-    )
+    plan = []
+    for spec in record_type.fields.values():
+        steps = tuple(step.name for step in spec.open_steps)
+        if steps:
+            unknown = spec.kind.cells(None, steps[0], standard_context())
+            plan.append(_Held(spec.name, spec.kind, steps, unknown, unknown * len(steps)))
+    return tuple(plan)
+
+
+@lru_cache(maxsize=64)
+def _names(record_type: RecordType) -> tuple[str, ...]:
+    return tuple(column.name for column in columns(record_type))
 
 
 @lru_cache(maxsize=64)
@@ -97,12 +92,8 @@ def bits(record_type: RecordType) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=64)
 def _unknown(record_type: RecordType) -> Mapping[str, Cell]:
-    return {
-        name: cell
-        for held in _plan(record_type)
-        for names in held.names
-        for name, cell in zip(names, held.unknown, strict=True)
-    }
+    blank = (cell for held in _plan(record_type) for cell in held.blank)
+    return MappingProxyType(dict(zip(_names(record_type), blank, strict=True)))
 
 
 def unknown_columns(record_type: RecordType) -> dict[str, Cell]:
@@ -117,23 +108,21 @@ def step_columns(
 
     `caps` names for some fields the finest step that may leave, or None for nothing: finer columns hold that step.
     """
-    row = dict(_unknown(record_type))
+    row: list[Cell] = []
     for held in _plan(record_type):
         value = _home_value(held, document)
-        if value is None:
-            continue
-        first = _first(record_type, held, caps)
+        first = None if value is None else _first(record_type, held, caps)
         if first is None:
+            row += held.blank
             continue
-        kind = held.kind
-        cells: tuple[Cell, ...] | None = None
-        for position, names in enumerate(held.names):
-            if cells is None or position > first:
+        cells: tuple[Cell, ...] = ()
+        for position, step in enumerate(held.steps):
+            if position == 0 or position > first:
                 step = held.steps[max(position, first)]
-                told = kind.generalise(value, step, context)
-                cells = held.unknown if told is None else kind.cells(told, step, context)
-            row.update(zip(names, cells, strict=True))
-    return row
+                told = held.kind.generalise(value, step, context)
+                cells = held.unknown if told is None else held.kind.cells(told, step, context)
+            row += cells
+    return dict(zip(_names(record_type), row, strict=True))
 
 
 def step_values(
@@ -164,26 +153,23 @@ def received_columns(record_type: RecordType, values: Values, caps: Caps | None,
     derived. Small cells are the origin's matter: what it told is kept as told, or a signature would not hold.
     """
     told_as_is = Context(context.codes)
-    row = dict(_unknown(record_type))
+    row: list[Cell] = []
     for held in _plan(record_type):
         received = values.get(held.name)
-        if not received:
-            continue
-        first = _first(record_type, held, caps)
-        if first is None:
+        first = _first(record_type, held, caps) if received else None
+        if received is None or first is None:
+            row += held.blank
             continue
         kind = held.kind
-        if held.own_step_only:
-            row.update(zip(held.names[0], kind.cells(received[held.steps[0]], held.steps[0], context), strict=True))
-            continue
-        cells: tuple[Cell, ...] | None = None
-        for position, names in enumerate(held.names):
-            if cells is None or position > first:
-                step = held.steps[max(position, first)]
-                told = _told(held, received, max(position, first), told_as_is)
+        cells: tuple[Cell, ...] = ()
+        for source, step, derived, again in _sources(held.steps, tuple(received), first):
+            if not again:
+                told = received[source]
+                if derived:
+                    told = kind.generalise(told, step, told_as_is)
                 cells = held.unknown if told is None else kind.cells(told, step, context)
-            row.update(zip(names, cells, strict=True))
-    return row
+            row += cells
+    return dict(zip(_names(record_type), row, strict=True))
 
 
 def accept_values(record_type: RecordType, wire: object, context: Context) -> dict[str, dict[str, Any]]:
@@ -213,13 +199,19 @@ def mask(record_type: RecordType, before: Mapping[str, Cell], after: Mapping[str
     """Which steps differ between two rows of step columns: bit i is `bits(record_type)[i]`. An empty row, and a
     column that is missing, is unknown."""
     unknown = _unknown(record_type)
-    result, bit = 0, 1
-    for held in _plan(record_type):
-        for names in held.names:
-            if any(before.get(name, unknown[name]) != after.get(name, unknown[name]) for name in names):
-                result |= bit
-            bit <<= 1
+    result = 0
+    for name, bit in _bit_of(record_type):
+        old = before[name] if name in before else unknown[name]
+        new = after[name] if name in after else unknown[name]
+        if old != new:
+            result |= bit
     return result
+
+
+@lru_cache(maxsize=64)
+def _bit_of(record_type: RecordType) -> tuple[tuple[str, int], ...]:
+    position = {step: index for index, step in enumerate(bits(record_type))}
+    return tuple((each.name, 1 << position[each.field, each.step]) for each in columns(record_type))
 
 
 def assign_relays(record_type: RecordType, document: Mapping[str, Any], draw: Callable[[str], str]) -> dict[str, Any]:
@@ -256,17 +248,21 @@ def _first(record_type: RecordType, held: _Held, caps: Caps | None) -> int | Non
         return 0
     cap = caps[held.name]
     if cap in held.steps:
-        return held.steps.index(cap)  # type: ignore[arg-type]
+        return held.steps.index(cap)
     spec = record_type.fields[held.name]
-    return 0 if cap in spec.step_names and spec.tier(cap) is Tier.SEALED else None  # type: ignore[arg-type]
+    return 0 if cap in spec.step_names and spec.tier(cap) is Tier.SEALED else None
 
 
-def _told(held: _Held, received: Mapping[str, Any], position: int, context: Context) -> Any:
-    """The value for a step: as received, else derived from the nearest finer one, else the nearest coarser one."""
-    steps = held.steps
-    if steps[position] in received:
-        return received[steps[position]]
-    for finer in range(position - 1, -1, -1):
-        if steps[finer] in received:
-            return held.kind.generalise(received[steps[finer]], steps[position], context)
-    return next((received[step] for step in steps[position + 1 :] if step in received), None)
+@lru_cache(maxsize=4096)
+def _sources(steps: tuple[str, ...], received: tuple[str, ...], first: int) -> tuple[tuple[str, str, bool, bool], ...]:
+    """For each step that has columns: the received step that it is taken from, the step that it holds, whether it has
+    to be derived, and whether it is the same as the one before."""
+    result: list[tuple[str, str, bool, bool]] = []
+    for position in range(len(steps)):
+        held = max(position, first)
+        finer = [step for step in steps[: held + 1] if step in received]
+        source = finer[-1] if finer else next(step for step in steps[held:] if step in received)
+        row = (source, steps[held], bool(finer) and source != steps[held])
+        before = result[-1][:3] if result else None
+        result.append((*row, before == row or (before is not None and before[0] == source and not before[2] | row[2])))
+    return tuple(result)

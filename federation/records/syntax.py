@@ -1,4 +1,7 @@
-"""Syntax of codes, language tags, dates and lists, for values of our own and from outside. No value stands in an error."""
+"""Syntax of codes, language tags, dates and lists, for values of our own and from outside.
+
+No value may stand in an error.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 A coarser step value always contains the finer one. Must never read a clock; rates come in by the code lists.
 """
 
+# ruff: noqa: ARG002  (all kinds share one signature; not every kind needs step and context)
 from __future__ import annotations
 
 import re
@@ -107,7 +108,7 @@ class Amount(Kind):
     name = "amount"
     graphql = "Amount"
     filters = ("at_least", "at_most", "is_null")
-    ladder = ("exact", "band")
+    ladder: tuple[str, ...] = ("exact", "band")
     layout = (
         ColumnSpec("__min", "text"),
         ColumnSpec("__max", "text"),
@@ -238,7 +239,7 @@ def _cents(value: Mapping[str, Any], context: Context) -> tuple[int, int]:
 
 def _decimal(value: object) -> Decimal:
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
-        value = format(value, "f")
+        value = format(Decimal(value), "f")
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         return Decimal(value)
     raise BadInput("The bounds of an amount are decimals like 2500 or 99.50, as text, not below zero.")
@@ -261,7 +262,7 @@ def count_band(number: int) -> tuple[int, int | None] | None:
 
 
 class Count(Kind):
-    """How many. Home value a whole number; step value {"minimum", "maximum", "precision"}. `any`: none, or at least 1."""
+    """How many. Home value a whole number; step value {"minimum", "maximum", "precision"}. `any`: none, or some."""
 
     name = "count"
     graphql = "Count"

@@ -67,6 +67,7 @@ class CodeLists:
         self._rates = rates
         self._countries = {code: area for code, area in areas.items() if area.level == "country"}
         self._chains = {code: self._chain(code) for code in areas}
+        self.tag_closure = lru_cache(maxsize=4096)(self._tag_closure)
 
     def lists(self) -> tuple[str, ...]:
         """The names of all lists."""
@@ -90,7 +91,7 @@ class CodeLists:
         if codes in ("area", "country"):
             return self._chains.get(code) or (code,)
         if codes == "language":
-            return tuple(dict.fromkeys((code, self.primary(code), self.macro(code))))
+            return self.tag_closure(code)
         found = [code]
         table = self._table(codes)
         while (term := table.get(found[-1])) is not None and isinstance(term, Term) and term.broader is not None:
@@ -147,6 +148,12 @@ class CodeLists:
         """An amount in EUR by the dated table shipped, or None for a currency without a rate."""
         rate = self._rates.get(currency)
         return None if rate is None else amount / rate
+
+    def _tag_closure(self, tag: str) -> tuple[str, ...]:
+        """A language tag, its shorter prefixes, its primary subtag and its macro-language, nearest first."""
+        subtags = tag.split("-")
+        prefixes = ["-".join(subtags[:length]) for length in range(len(subtags), 0, -1)]
+        return tuple(dict.fromkeys([*prefixes, self.primary(tag), self.macro(tag)]))
 
     def _table(self, codes: str) -> Mapping[str, Any]:
         if codes in self._vocabularies:
