@@ -30,6 +30,7 @@ ALGORITHMS = ("ES256", "Ed25519", "EdDSA", "PS256")
 MAX_JWS = 16_384
 MAX_JWKS = 32
 _MEMBERS = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
+_EMITTED = {"EC": "ES256", "OKP": "Ed25519", "RSA": "PS256"}
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 
@@ -66,6 +67,11 @@ class PublicKey:
     kid: str
     algorithms: frozenset[str]
     raw: Any = field(repr=False, compare=False)
+
+    @property
+    def algorithm(self) -> str:
+        """The name under which signatures of this key are emitted."""
+        return _EMITTED[self.jwk["kty"]]
 
     def verifies(self, algorithm: str, message: bytes, signature: bytes) -> bool:
         """Whether `signature` over `message` was made by this key under `algorithm`."""
@@ -241,9 +247,8 @@ def signing_key(jwk: object, deterministic: bool = False) -> SigningKey:
     spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     if raw.public_key().public_bytes(*spki) != public.raw.public_bytes(*spki):
         raise KeyRefused("The two halves of a private key do not belong together.")
-    algorithm = {"EC": "ES256", "OKP": "Ed25519", "RSA": "PS256"}[jwk["kty"]]
     members = {name: value for name, value in jwk.items() if name in _PRIVATE or name in public.jwk}
-    return SigningKey(MappingProxyType(members), algorithm, public.thumbprint, raw, deterministic)
+    return SigningKey(MappingProxyType(members), public.algorithm, public.thumbprint, raw, deterministic)
 
 
 # JSON Web Signatures, compact form

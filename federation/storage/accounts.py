@@ -5,7 +5,7 @@ They hold no secret in clear: public keys, argon2 hashes and digests only. Times
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text
+from sqlalchemy import BigInteger, Column, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
 
@@ -62,10 +62,11 @@ class SetupLink(SQLModel, table=True):
 
 
 class SpentIdentifier(SQLModel, table=True):
-    """A `jti` that was seen: of an assertion or of a proof. `digest` names kind, owner and jti."""
+    """A `jti` that was seen: of an assertion or of a proof. `digest` names kind, owner and jti. No index on the end:
+    a row is written for every request, and looked for by its end once a minute."""
 
     __tablename__ = "spent_identifier"
-    __table_args__ = (Index("ix_spent_identifier_expires", "expires_at"),)
+    __table_args__ = {"sqlite_with_rowid": False}
 
     digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     expires_at: int = Field(sa_column=Column(BigInteger, nullable=False))

@@ -1,0 +1,190 @@
+"""Accounts of this network's own people, stewards and members: argon2id passwords, and one-time links to set them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Row, TextClause, select, text, update
+from sqlmodel import col
+
+from federation.errors import BadInput, Conflict, NotFound
+from federation.keys import b64
+from federation.policies.tiers import ACTION_SCOPES
+from federation.policies.viewer import Viewer, ViewerKind
+from federation.storage.accounts import Account, SetupLink
+from federation.storage.database import Database
+from federation.world import World
+
+LINK_SECONDS = 24 * 3600
+LEAST_PASSWORD = 12
+SETUP_PATH = "/console/setup"
+_HANDLE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_KINDS = (ViewerKind.STEWARD, ViewerKind.MEMBER)
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """An account as it is listed."""
+
+    handle: str
+    name: str
+    kind: ViewerKind
+    scopes: tuple[str, ...]
+    has_password: bool
+    disabled_at: int | None
+
+
+def add_account(
+    database: Database,
+    world: World,
+    handle: str,
+    name: str,
+    *,
+    kind: ViewerKind = ViewerKind.STEWARD,
+    scopes: frozenset[str] | None = None,
+    password: str | None = None,
+) -> None:
+    """A new steward (every action scope unless told) or member. Raises BadInput (handle, name, kind, password),
+    Conflict if the handle is taken."""
+    if not _HANDLE.fullmatch(handle):
+        raise BadInput("A handle has 1 to 63 lower-case letters, digits, dots, dashes, underscores.", field="handle")
+    if kind not in _KINDS or not name.strip() or len(name) > 200:
+        raise BadInput(
+            "An account is a steward's or a member's and has a name of at most 200 characters.", field="name"
+        )
+    granted = scopes if scopes is not None else (ACTION_SCOPES if kind is ViewerKind.STEWARD else frozenset())
+    row = {
+        "handle": handle,
+        "name": name.strip(),
+        "kind": kind.value,
+        "scopes": " ".join(sorted(granted)),
+        "password": None if password is None else hashed(password),
+        "created_at": world.timestamp(),
+        "disabled_at": None,
+    }
+    statement = text(
+        "INSERT INTO account (handle, name, kind, scopes, password, created_at, disabled_at) VALUES "
+        "(:handle, :name, :kind, :scopes, :password, :created_at, :disabled_at) ON CONFLICT (handle) DO NOTHING"
+    )
+    with database.write() as connection:
+        if connection.execute(statement, row).rowcount != 1:
+            raise Conflict(f"The handle {handle} is taken.", field="handle")
+
+
+def list_accounts(database: Database) -> list[AccountView]:
+    """All accounts, by handle."""
+    statement = select(Account.__table__).order_by(col(Account.handle))  # type: ignore[attr-defined]
+    with database.read() as connection:
+        rows = connection.execute(statement).all()
+    return [
+        AccountView(
+            row.handle, row.name, ViewerKind(row.kind), tuple(row.scopes.split()), bool(row.password), row.disabled_at
+        )
+        for row in rows
+    ]
+
+
+def has_steward(database: Database) -> bool:
+    """Whether a steward with a password exists; else `serve` prints a setup link."""
+    return any(
+        account.kind is ViewerKind.STEWARD and account.has_password and account.disabled_at is None
+        for account in list_accounts(database)
+    )
+
+
+def setup_link(database: Database, world: World, url: str, handle: str) -> str:
+    """A link, good once within a day, with which the owner of an account sets its password; earlier links of the
+    account end. The token rides in the fragment, which no server logs. Raises NotFound."""
+    now = world.timestamp()
+    token = b64(world.draw("setup-link", f"{handle} {now}", 24))
+    with database.write() as connection:
+        if _active(connection.execute(_find(), {"handle": handle}).first()) is None:
+            raise NotFound("There is no such account.")
+        connection.execute(text("DELETE FROM setup_link WHERE handle = :handle"), {"handle": handle})
+        row = SetupLink(digest=_digest(token), handle=handle, expires_at=now + LINK_SECONDS)
+        connection.execute(SetupLink.__table__.insert().values(**row.model_dump()))  # type: ignore[attr-defined]
+    return f"{url}{SETUP_PATH}#{token}"
+
+
+def redeem_link(database: Database, world: World, token: str, password: str) -> str:
+    """Set the password of the account that a link is for; its handle. Raises BadInput (password), NotFound for a link
+    that is unknown, used or over."""
+    kept = hashed(password)
+    now = world.timestamp()
+    claim = (
+        update(SetupLink)
+        .where(
+            col(SetupLink.digest) == _digest(token), col(SetupLink.used_at).is_(None), col(SetupLink.expires_at) > now
+        )
+        .values(used_at=now)
+        .returning(col(SetupLink.handle))
+    )
+    with database.write() as connection:
+        handle = connection.execute(claim).scalar()
+        if handle is None:
+            raise NotFound("This link is unknown, used or over; ask for a new one.")
+        changed = update(Account).where(col(Account.handle) == handle, col(Account.disabled_at).is_(None))
+        if connection.execute(changed.values(password=kept)).rowcount != 1:
+            raise NotFound("This link is unknown, used or over; ask for a new one.")
+    return str(handle)
+
+
+def disable_account(database: Database, world: World, handle: str) -> None:
+    """Close an account. Raises NotFound."""
+    statement = update(Account).where(col(Account.handle) == handle, col(Account.disabled_at).is_(None))
+    with database.write() as connection:
+        if connection.execute(statement.values(disabled_at=world.timestamp())).rowcount != 1:
+            raise NotFound("There is no such account.")
+
+
+def account_viewer(database: Database, handle: str) -> Viewer | None:
+    """The viewer of an account; None if there is none or it was closed."""
+    with database.read() as connection:
+        row = _active(connection.execute(_find(), {"handle": handle}).first())
+    if row is None:
+        return None
+    return Viewer(ViewerKind(row.kind), f"account:{row.handle}", frozenset(row.scopes.split()))
+
+
+def check_password(database: Database, handle: str, password: str) -> Viewer | None:
+    """The viewer of the account, if the password is right; None otherwise, as late for an unknown handle."""
+    with database.read() as connection:
+        row = _active(connection.execute(_find(), {"handle": handle}).first())
+    try:
+        PasswordHasher().verify(
+            row.password if row is not None and row.password else _hash_of_nobody(), password[:1024]
+        )
+    except (VerificationError, InvalidHashError):
+        return None
+    if row is None or not row.password:
+        return None
+    return Viewer(ViewerKind(row.kind), f"account:{row.handle}", frozenset(row.scopes.split()))
+
+
+def hashed(password: str) -> str:
+    """The argon2id hash of a password. Raises BadInput if it is too short or too long."""
+    if not LEAST_PASSWORD <= len(password) <= 1024:
+        raise BadInput(f"A password has at least {LEAST_PASSWORD} characters.", field="password")
+    return PasswordHasher().hash(password)
+
+
+@functools.cache
+def _hash_of_nobody() -> str:
+    return PasswordHasher().hash("the password of no account")
+
+
+def _find() -> TextClause:
+    return text("SELECT handle, name, kind, scopes, password, disabled_at FROM account WHERE handle = :handle")
+
+
+def _active(row: Row[tuple[object, ...]] | None) -> Row[tuple[object, ...]] | None:
+    return row if row is not None and row.disabled_at is None else None
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

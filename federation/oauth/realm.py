@@ -1,0 +1,93 @@
+"""What the authorization server and the resource server of one node share. It holds no request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from federation.keys import NodeKeys, PublicKey, public_keys
+from federation.oauth.spent import SpentIdentifiers
+from federation.policies.tiers import NEVER_FOR_PEERS, closure
+from federation.policies.viewer import Agreement, ViewerKind
+from federation.storage.database import Database
+from federation.world import World
+
+
+@dataclass(frozen=True)
+class RegisteredClient:
+    """Who may ask for tokens: a program of `client add`, or a peer. `jwks` are its public keys; `scopes` what it may
+    have at most. Inactive is the same as unknown, for new tokens and for those it holds."""
+
+    client_id: str
+    jwks: tuple[Mapping[str, str], ...]
+    scopes: frozenset[str]
+    kind: ViewerKind = ViewerKind.CLIENT
+    agreement: Agreement | None = None
+    affiliation: str | None = None
+    jurisdiction: str | None = None
+    active: bool = True
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """Its checked keys."""
+        return public_keys(self.jwks)
+
+    def allowed(self, scopes: frozenset[str]) -> frozenset[str]:
+        """Those of `scopes` that it may have: granted ones and what they contain; writing policy never for a peer."""
+        held = scopes & closure(self.scopes)
+        return held - NEVER_FOR_PEERS if self.kind is ViewerKind.PEER else held
+
+
+Clients = Callable[[str], RegisteredClient | None]
+"""Finds a client by its id; None if there is none."""
+
+
+def first_of(*sources: Clients) -> Clients:
+    """Ask several sources of clients in turn."""
+
+    def find(client_id: str) -> RegisteredClient | None:
+        for source in sources:
+            if (client := source(client_id)) is not None:
+                return client
+        return None
+
+    return find
+
+
+@dataclass(frozen=True)
+class Realm:
+    """One node as issuer and resource. `url` is the configured origin, never taken from a request; `scopes` are all
+    that exist here."""
+
+    url: str
+    keys: NodeKeys
+    database: Database
+    world: World
+    clients: Clients
+    scopes: frozenset[str]
+    spent: SpentIdentifiers = field(init=False)
+    paths: Mapping[str, str] = field(
+        default=MappingProxyType(
+            {"token": "/oauth/token", "revoke": "/oauth/revoke", "jwks": "/.well-known/jwks.json"}
+        ),
+        init=False,
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spent", SpentIdentifiers(self.database, self.world))
+
+    @property
+    def audience(self) -> str:
+        """The resource that this node's access tokens are for."""
+        return f"{self.url}/graphql"
+
+    @property
+    def resource_metadata(self) -> str:
+        """Where the metadata of the resource stands (RFC 9728)."""
+        return f"{self.url}/.well-known/oauth-protected-resource/graphql"
+
+    def active_client(self, client_id: str) -> RegisteredClient | None:
+        """The client, unless it is unknown, frozen or revoked."""
+        client = self.clients(client_id)
+        return client if client is not None and client.active and client.client_id == client_id else None
