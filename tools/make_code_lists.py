@@ -19,9 +19,9 @@ from babel import Locale
 
 TARGET = Path(__file__).resolve().parent.parent / "federation" / "records" / "codes"
 REGIONS = ("002", "019", "142", "150", "009")
-INTERMEDIATE = {"202": ("011", "014", "017", "018"), "419": ("005", "013", "029"), "154": ("830",)}
-"""Regions of UN M49 that are divided once more; 830 (Channel Islands) is not in CLDR's containment."""
-M49_OF_COUNTRY = {"GG": "830", "JE": "830"}
+INTERMEDIATE = {"202": ("011", "014", "017", "018"), "419": ("005", "013", "029")}
+"""Sub-regions of UN M49 that are divided once more into intermediate regions. 830 (Channel Islands) is left out, as in
+CLDR: a cell of two islands would hide nobody."""
 OWN_PLACE = {"AQ": "010"}
 """Antarctica is in no region of UN M49; its own code stands as a region."""
 ENGLISH = Locale("en").territories
@@ -50,7 +50,7 @@ def write_areas(contains: dict[str, list[str]]) -> None:
     names = {country.alpha_2: getattr(country, "common_name", country.name) for country in pycountry.countries}
     names["XK"] = "Kosovo"
     for code in sorted(names):
-        parent = OWN_PLACE.get(code) or M49_OF_COUNTRY.get(code) or parents[code]
+        parent = OWN_PLACE.get(code) or parents[code]
         rows.append((code, "country", parent, ENGLISH.get(code) or names[code]))
     rows.extend(subdivision_rows())
     write(
@@ -59,7 +59,7 @@ def write_areas(contains: dict[str, list[str]]) -> None:
             "version": f"iso-codes of pycountry {version('pycountry')}",
             "source": "ISO 3166-1 and 3166-2 (Debian iso-codes, by pycountry); containment of UN M49 as in CLDR;"
             f" English names of countries and regions from CLDR (babel {version('babel')}). XK (Kosovo) and TW have no"
-            " M49 code and stand in the sub-region where CLDR has them.",
+            " M49 code and stand in the sub-region where CLDR has them; 830 (Channel Islands) is left out, as in CLDR.",
             "licence": "iso-codes: LGPL-2.1-or-later. CLDR: Unicode-3.0.",
         },
         "areas",
@@ -82,9 +82,6 @@ def region_rows(
         rows.append((child, "sub_region", grouped.get(child, region), ENGLISH[child]))
         for country in contains[child]:
             parents[country] = child
-    if region == "150":
-        index = next(i for i, row in enumerate(rows) if row[0] == "154")
-        rows.insert(index + 1, ("830", "sub_region", "154", "Channel Islands"))
     return rows
 
 
