@@ -176,7 +176,7 @@ def _title(reading: _Reading, kind: str) -> str:
     towns = {row["city"].strip().casefold() for row in reading.listing.children["addresses"]}
     if not says_something(title, 1) or len(title) < 4 or title.casefold() in towns:
         made = next((term for term in (_plain_term(reading, each) for each in reading.listing.terms) if term), "")
-        title = made or (reading.codes.name("resourceKind", kind) if kind != "other" else "Service of a directory")
+        title = made or (reading.codes.name("resourceKind", kind) if kind != "other" else "Community service")
     return shortened(title, 300)
 
 

@@ -65,12 +65,12 @@ def gathered(tables: Tables) -> HsdsPackage:
     problems = list(tables.problems)
     services = _distinct(tables["services"], problems)
     organizations = {row["id"].strip(): row for row in tables["organizations"] if row["id"].strip()}
-    names_of_services = {row["id"].strip(): row["name"] for row in services}
+    own = {row["id"].strip(): row for row in services}
     locations = {row["id"].strip(): row for row in tables["locations"] if row["id"].strip()}
     located = _Grouped("service_id")
     for row in tables["service_at_location"]:
         located.add(row)
-    children = _children(tables, set(names_of_services), problems)
+    children = _children(tables, set(own), problems)
     terms = _terms(tables)
     orphans = [row for row in services if row["organization_id"].strip() not in organizations]
     if orphans:
@@ -88,8 +88,8 @@ def gathered(tables: Tables) -> HsdsPackage:
             Listing(
                 service=row,
                 organization=organization,
-                provider=(organization["name"] or names_of_services.get(owner, "") or row["organization_name"]).strip(),
-                other_names=_other_names(row, organization),
+                provider=(organization["name"] or own.get(owner, NO_ROW)["name"] or row["organization_name"]).strip(),
+                other_names=_other_names(organization, own.get(owner, NO_ROW)),
                 locations=tuple({place["id"]: place for place in places}.values()),
                 terms=tuple(dict.fromkeys(named)),
                 target_groups=tuple(dict.fromkeys(name for name, targets in terms.get(key, ()) if targets)),
@@ -195,8 +195,9 @@ def _of(grouped: _Grouped, service: str, organization: str, places: Iterable[Row
     return tuple({id(row): row for row in rows}.values())
 
 
-def _other_names(service: Row, organization: Row) -> tuple[str, ...]:
-    names = (organization["alternate_name"], service["alternate_name"], organization["name"])
+def _other_names(organization: Row, as_service: Row) -> tuple[str, ...]:
+    """Other names of a provider; of the listing with its id only those, for a service's other name is its own."""
+    names = (organization["alternate_name"], as_service["alternate_name"], organization["name"])
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 

@@ -68,7 +68,7 @@ class RowProblem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        many = "" if self.rows == 1 else f" ({self.rows} rows, the first here)"
+        many = "" if self.rows < 2 else f" ({self.rows} rows, the first here)"
         return f"{place}: {self.reason}{many}"
 
 

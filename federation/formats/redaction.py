@@ -4,11 +4,12 @@ addresses, phones, e-mails and addresses. What is removed is given back to the c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from federation.records.lint import CUT_MARK, Finding, findings, without
-from federation.records.texts import tidy
+from federation.records.texts import fold, tidy
 
 PROVIDER = "the provider"
 """What stands in a text in the place of the provider's name."""
@@ -31,7 +32,7 @@ def repaired(text: str) -> str:
     text = text.replace("\\r\\n", "\n").replace("\\n", "\n").replace("\\r", "\n").replace("\\t", " ")
     text = _MARKER.sub(" ", text)
     if not text.isascii():
-        text = _TRIPLE.sub(_as_utf8, text).replace("-á", " ").replace("\u00a0", " ")
+        text = _TRIPLE.sub(_as_utf8, text).replace("-á", " ").replace("-Ç", "").replace("\u00a0", " ")
     text = _SPACES.sub(" ", tidy(text))
     return _BLANK_LINES.sub("\n\n", _AROUND_BREAKS.sub("\n", text)).strip()
 
@@ -49,10 +50,12 @@ def _as_utf8(match: re.Match[str]) -> str:
 # --- the provider's name ----------------------------------------------------------------------------------------
 
 _LEGAL = r"(?:inc|incorporated|llc|l\.l\.c|corp|corporation|co|ltd|limited|pa|p\.a|pllc|plc|gmbh|e\.v|asbl|ong|ngo|dba)"
+_LEGAL_NEXT = re.compile(rf",?\s+{_LEGAL}\b\.?", re.IGNORECASE)
 _LEGAL_END = re.compile(rf"[\s,]+{_LEGAL}\.?$", re.IGNORECASE)
 _SPLIT = re.compile(
     r"\s*[;/]\s*|,\s+|\bformerly(?:\s+known\s+as)?\b|\bd\.?b\.?a\.?\s|\ba\.?k\.?a\.?\s|\bis an? dba of\b", re.IGNORECASE
 )
+_DASH = re.compile(r"\s[-–—]\s")  # noqa: RUF001
 _IN_PARENTHESES = re.compile(r"\(([^()]{2,120})\)")
 _SMALL = frozenset(re.findall(r"\w+", "of the and for in at to a an de la del los las el y et du des le les"))
 _NOT_A_NAME = frozenset(
@@ -62,41 +65,115 @@ _NOT_A_NAME = frozenset(
 
 @dataclass(frozen=True)
 class ProviderNames:
-    """The names of one provider, ready to be looked for: `any_case` folds case, `as_written` does not (acronyms)."""
+    """The names of one provider, ready to be looked for: `phrases` are names of normal words by their first word,
+    longest first; `spellings` are single words and acronyms that count only as they are written; `joined` are names of
+    one long word or several, written together."""
 
-    any_case: re.Pattern[str] | None
-    as_written: re.Pattern[str] | None
+    phrases: Mapping[str, tuple[tuple[str, ...], ...]]
+    spellings: frozenset[str]
+    joined: frozenset[str] = frozenset()
 
     def replaced(self, text: str, by: str) -> tuple[str, int]:
         """The text with every name replaced, capitalised where a sentence begins, and how many there were."""
-        total = 0
-        for pattern in (self.any_case, self.as_written):
-            if pattern is not None:
-                text, count = pattern.subn(lambda match: _begin(match, by), text)
-                total += count
-        return text, total
+        if not self.phrases and not self.spellings:
+            return text, 0
+        tokens = [(match.group(), match.start(), match.end()) for match in _TOKEN.finditer(text)]
+        parts: list[str] = []
+        last = position = total = 0
+        while position < len(tokens):
+            length = self._length_at(tokens, position)
+            if not length:
+                position += 1
+                continue
+            start, end = _widened(text, tokens, position, position + length - 1, last)
+            owner = "'s" if tokens[position + length - 1][0].lower().endswith(("'s", "’s")) else ""  # noqa: RUF001
+            parts += [text[last:start], _begin(text, start, by), owner]
+            last, total, position = end, total + 1, position + length
+        return ("".join([*parts, text[last:]]), total) if total else (text, 0)
+
+    def _length_at(self, tokens: Sequence[tuple[str, int, int]], position: int) -> int:
+        """How many tokens from a position on are a name; 0 if none."""
+        word = tokens[position][0]
+        for phrase in self.phrases.get(_normal(word), ()):
+            if _follows(tokens, position, phrase):
+                return len(phrase)
+        if self.joined:
+            run = ""
+            for length, (each, _, _) in enumerate(tokens[position : position + 3], 1):
+                run += fold(each)
+                if run in self.joined:
+                    return length
+        bare = _OWNER.sub("", word)
+        return int(bare in self.spellings or (bare.endswith("s") and bare[:-1] in self.spellings))
+
+
+_TOKEN = re.compile(r"[^\W_]+(?:['’]s\b)?|&", re.IGNORECASE)  # noqa: RUF001
+_OWNER = re.compile(r"['’]s$", re.IGNORECASE)  # noqa: RUF001
+
+
+@lru_cache(maxsize=50_000)
+def _normal(word: str) -> str:
+    """A word without case, accents, plural and possessive."""
+    if word == "&":
+        return "and"
+    word = fold(_OWNER.sub("", word))
+    if word == "saint":
+        return "st"
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+
+
+def _follows(tokens: Sequence[tuple[str, int, int]], position: int, phrase: Sequence[str]) -> bool:
+    if position + len(phrase) > len(tokens):
+        return False
+    for offset in range(1, len(phrase)):
+        word, start, _ = tokens[position + offset]
+        if start - tokens[position + offset - 1][2] > 4 or _normal(word) != phrase[offset]:
+            return False
+    return True
+
+
+def _widened(text: str, tokens: Sequence[tuple[str, int, int]], first: int, final: int, last: int) -> tuple[int, int]:
+    """The span of a name with the article before it and the legal form after it."""
+    start, end = tokens[first][1], tokens[final][2]
+    if (
+        first
+        and tokens[first - 1][0].lower() == "the"
+        and tokens[first - 1][1] >= last
+        and text[tokens[first - 1][2] : start] == " "
+    ):
+        start = tokens[first - 1][1]
+    legal = _LEGAL_NEXT.match(text, end)
+    return start, legal.end() if legal else end
 
 
 def provider_names(official: str, others: Iterable[str] = ()) -> ProviderNames:
-    """Patterns for a provider's official name, other names, the parts of both, and acronyms: those in parentheses,
-    and the initials of names of three words or more. Blind to case, punctuation, plural and legal form; short
-    acronyms only as they are written."""
-    any_case: set[str] = set()
-    as_written: set[str] = set()
+    """What to look for: a provider's official name, other names, the parts of both, and acronyms: those in
+    parentheses, and the initials of names of three words or more. Blind to case, accents, punctuation, plural and
+    legal form; acronyms and single words of other names only as they are written or in capitals."""
+    phrases: set[tuple[str, ...]] = set()
+    spellings: set[str] = set()
     for name in (official, *others):
         for variant in _variants(name):
-            words = _words(variant)
-            if len(words) > 1:
-                any_case.add(_pattern(words))
-                as_written |= _initials(words)
-            elif words and words[0].lower() not in _NOT_A_NAME:
+            words = _TOKEN.findall(variant)
+            if all(len(word) == 1 for word in words):
+                if len(words) > 1:
+                    spellings.add("".join(words))
+                    phrases.add(tuple(_normal(word) for word in words))
+            elif len(words) > 1:
+                phrases.add(tuple(_normal(word) for word in words))
+                spellings |= _initials(words)
+            elif words[0].lower() not in _NOT_A_NAME:
                 if name == official and len(words[0]) > 4:
-                    any_case.add(_pattern(words))
+                    phrases.add((_normal(words[0]),))
                 else:
-                    as_written |= _spellings(words[0])
+                    spellings |= _spellings(words[0])
+    by_first: dict[str, list[tuple[str, ...]]] = {}
+    for phrase in sorted(phrases, key=lambda each: (-len(each), each)):
+        by_first.setdefault(phrase[0], []).append(phrase)
     return ProviderNames(
-        _either(any_case, rf"(?:the\s+)?{{}}(?:,?\s+{_LEGAL}\b\.?)?", re.IGNORECASE),
-        _either({re.escape(each) for each in as_written}, "{}s?", re.NOFLAG),
+        {first: tuple(found) for first, found in by_first.items()},
+        frozenset(spellings),
+        frozenset(word for word in map("".join, phrases) if len(word) > 7),
     )
 
 
@@ -106,7 +183,7 @@ def _variants(name: str) -> set[str]:
     inside = _IN_PARENTHESES.findall(name)
     bare = _IN_PARENTHESES.sub(" ", name)
     parts = {bare, *inside, *_SPLIT.split(bare)}
-    parts |= {part for each in tuple(parts) if each for part in re.split(r"\s[-–—]\s", each) if len(_words(part)) > 1}  # noqa: RUF001
+    parts |= {part for each in tuple(parts) for part in _DASH.split(each or "") if len(_TOKEN.findall(part)) > 1}
     found = set()
     for part in parts:
         part = re.sub(r"^the\s+", "", _LEGAL_END.sub("", (part or "").strip(" ,.-\"'")), flags=re.IGNORECASE).strip(
@@ -115,26 +192,6 @@ def _variants(name: str) -> set[str]:
         if len(part) > 1:
             found.add(part)
     return found
-
-
-def _words(name: str) -> list[str]:
-    plain = re.sub(r"['’]s\b", "s", name).replace("&", " and ")  # noqa: RUF001
-    return re.findall(r"[^\W_]+", plain)
-
-
-def _pattern(words: Sequence[str]) -> str:
-    parts = []
-    for word in words:
-        lowered = word.lower()
-        if lowered == "and":
-            parts.append(r"(?:and|&|\+)")
-        elif lowered in ("st", "saint"):
-            parts.append(r"(?:st|saint)")
-        elif len(word) > 3 and word.isalpha():
-            parts.append(re.escape(word.removesuffix("s").removesuffix("S")) + r"(?:['’]?s['’]?)?")  # noqa: RUF001
-        else:
-            parts.append(re.escape(word))
-    return r"[\W_]{1,4}".join(parts)
 
 
 def _initials(words: Sequence[str]) -> set[str]:
@@ -147,18 +204,11 @@ def _spellings(word: str) -> set[str]:
     return {word, word.upper()} if len(word) < 5 else {word, word.upper(), word.capitalize()}
 
 
-def _either(patterns: set[str], shape: str, flags: re.RegexFlag) -> re.Pattern[str] | None:
-    if not patterns:
-        return None
-    longest_first = "|".join(sorted(patterns, key=lambda each: (-len(each), each)))
-    return re.compile(r"(?<!\w)" + shape.format(f"(?:{longest_first})") + r"(?!\w)", flags)
-
-
 _SENTENCE_END = re.compile(r"(?:^|[.!?:*•\n]|\n\s*-)\s*$")
 
 
-def _begin(match: re.Match[str], by: str) -> str:
-    before = match.string[max(0, match.start() - 12) : match.start()]
+def _begin(text: str, start: int, by: str) -> str:
+    before = text[max(0, start - 12) : start]
     return by[:1].upper() + by[1:] if _SENTENCE_END.search(before) else by
 
 
@@ -177,8 +227,7 @@ def without_provider(text: str, names: ProviderNames) -> tuple[str, int]:
     defined = {match.group(1) for match in _DEFINED.finditer(text) if match.group(1).lower() != PROVIDER}
     if defined:
         text = _DEFINED.sub(lambda match: match.group()[: len(PROVIDER)], text)
-        acronyms = _either({re.escape(each) for each in defined}, "(?:(?:the|The)\\s+)?{}", re.NOFLAG)
-        text, count = ProviderNames(None, acronyms).replaced(text, PROVIDER)
+        text, count = ProviderNames({}, frozenset(defined)).replaced(text, PROVIDER)
         total += count + len(defined)
     return _TWICE.sub(r"\1", text), total
 
@@ -191,22 +240,31 @@ _URL = re.compile(
     r"(?![\w@-])(?:/[^\s<>\"”)\]]*)?)",
     re.IGNORECASE,
 )
-_COMMON_WORDS = (
-    r"(?!(?:The|Our|Your|All|Any|Main|Call|Please|For|Must|Can|Toll|Free|Fax|Phone|Tel|Text|Email|Mail|Send|After|Hours?|"
-    r"Office|Center|Centre|Department|Program|Programs|Services?|Helpline|Hotline|Line|Intake|Registration|Information|"
-    r"Director|Coordinator|Manager|Specialist|Administrative|Community|County|City|State|School|Health|Homeless|National|"
-    r"Florida|Miami|Dade|Monroe|Collier|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday|Summer|Camp|Medical|"
-    r"Mental|Legal|Child|Children|Family|Senior|Youth|Customer|Support|Crisis|Emergency|Social|Security|United|Way|Trust|"
-    r"Hospital|Clinic|Church|Park|University|College|Board|Agency|Association|Foundation|General|Human|Resources?|Public|"
-    r"Outreach|Admissions?|Adult|Education|English|Spanish|Creole|Monitoring|Poison|Control|Veterans?|North|South|East|West)\b)"
+_COMMON_WORDS = re.sub(
+    r"\s+",
+    "|",
+    """The Our Your All Any Main Call Please For Must Can Toll Free Fax Phone Tel Text Email Mail Send After Hours?
+    Office Center Centre Department Program Programs Services? Helpline Hotline Line Intake Registration
+    Information Director Coordinator Manager Specialist Administrative Community County City State School Health
+    Homeless National Florida Miami Dade Monroe Collier Monday Tuesday Wednesday Thursday Friday Saturday Sunday
+    Summer Camp Medical Mental Legal Child Children Family Senior Youth Customer Support Crisis Emergency Social
+    Security United Way Trust Hospital Clinic Church Park University College Board Agency Association Foundation
+    General Human Resources? Public Outreach Admissions? Registry Bureau Regulation Division Library Location
+    House Campus Advocate Academy Books Meals Pantry System Link Factory Page Professional Disorder Deficit Duty
+    Stoppers Place Sports Relay Referral Theatre Adult Education English Spanish Creole Monitoring Poison Control
+    Veterans? North South East West""",
 )
-_PERSON_NAME = rf"{_COMMON_WORDS}[A-ZÀ-Ý][a-zà-ÿ'’-]+(?:\s+[A-Z]\.)?\s+{_COMMON_WORDS}[A-ZÀ-Ý][\w'’-]*[a-zà-ÿ]"  # noqa: RUF001
-_PERSON = re.compile(
-    r"(?:(?:\b(?:[Cc]ontact(?:ing)?|[Cc]all(?:ing)?|[Ee]-?mail(?:ing)?|[Aa]sk\s+for|[Ss]peak\s+(?:to|with)|[Aa]ttn:?|"
-    r"[Aa]ttention:?|[Ss]pecialist|[Dd]irector|[Cc]oordinator|[Cc]o?unselor|[Mm]anager)\s+)"
-    rf"|(?<!\w)(?:Dr|Mr|Mrs|Ms|Sr|Sra|Rev|Fr|Pastor|Rabbi|Imam|Mme|M)\.?\s+)(?P<named>{_PERSON_NAME})"
-    rf"|(?P<marked>{_PERSON_NAME})(?=\s*[:,(-]?\s*(?:at:?|by\s+\w+|@)?\s*{re.escape(CUT_MARK)})"
+_NO_COMMON = rf"(?!(?:{_COMMON_WORDS})\b)"
+_PERSON_NAME = (
+    rf"{_NO_COMMON}[A-ZÀ-Ý][a-zà-ÿ'’-]+"  # noqa: RUF001
+    rf"(?:\s+(?:[A-Z]\.|[Dd]el?|[Ll]as?|[Vv][ao]n))*\s+{_NO_COMMON}[A-ZÀ-Ý][\w'’-]*[a-zà-ÿ]"  # noqa: RUF001
 )
+_PERSON_AFTER_CUE = re.compile(
+    r"(?:\b(?:[Cc]ontact(?:ing)?|[Cc]all(?:ing)?|[Ee]-?mail(?:ing)?|[Aa]sk\s+for|[Ss]peak\s+(?:to|with)|[Aa]ttn:?|"
+    r"[Aa]ttention:|[Ss]pecialist|[Dd]irector|[Cc]oordinator|[Cc]ounselor|[Mm]anager)\s+"
+    rf"|(?<!\w)(?:Dr|Mr|Mrs|Ms|Sr|Sra|Rev|Fr|Pastor|Rabbi|Imam|Mme)\.?\s+)({_PERSON_NAME})"
+)
+_PERSON_BEFORE_MARK = re.compile(rf"({_PERSON_NAME})(?=\s*[:,(-]?\s*(?:at:?|by\s+\w+|@)?\s*{re.escape(CUT_MARK)})")
 
 
 def redacted(text: str, names: ProviderNames, known: Iterable[tuple[str, str]], *, regions: Sequence[str],
@@ -227,10 +285,10 @@ def redacted(text: str, names: ProviderNames, known: Iterable[tuple[str, str]], 
     found.sort(key=lambda finding: finding.start)
     removed = [(finding.kind, text[finding.start : finding.end]) for finding in found]
     text = without(text, found)
-    people = [
-        Finding("person", *match.span("named" if match.group("named") else "marked"))
-        for match in _PERSON.finditer(text)
-    ]
+    people = _new((), "person", (match.span(1) for match in _PERSON_AFTER_CUE.finditer(text)))
+    if CUT_MARK in text:
+        people += _new(people, "person", (match.span(1) for match in _PERSON_BEFORE_MARK.finditer(text)))
+        people.sort(key=lambda finding: finding.start)
     removed += [("person", text[finding.start : finding.end]) for finding in people]
     text, replaced = without_provider(without(text, people), names)
     return text, tuple(removed), replaced
