@@ -1,0 +1,141 @@
+"""What own records hold under seal, as keyed hashes, so that a free text that repeats it can be warned of.
+
+Only hashes are stored, and only in this node's own database. It must never tell which value was repeated, or whose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, text
+
+from federation.policies.tiers import Tier
+from federation.records.base import RecordType
+from federation.records.rows import search_words
+
+LONGEST = 8
+"""How many words a phrase may have that is looked for."""
+
+_LEAST_LETTERS = 5
+_PROSE = 300
+_SPLIT = re.compile(r"[\n,;|•/]+")
+_DIGITS = re.compile(r"\+?\d[\d\s().\-/]{5,}\d")
+_NUMBER_LENGTH = 8
+_AT_ONCE = 400
+
+Findings = Callable[[str], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One phrase as hashes: of its first word, of the whole, and how many words it has."""
+
+    first: bytes
+    whole: bytes
+    length: int
+
+
+class SealedWords:
+    """Makes and finds phrases under one key. `findings` finds phones and e-mails within longer sealed texts."""
+
+    def __init__(self, secret: bytes, findings: Findings) -> None:
+        self._key = hashlib.blake2b(b"sealed-words", key=secret[:64], digest_size=32).digest()
+        self._findings = findings
+
+    def phrases(self, record_type: RecordType, document: Mapping[str, Any]) -> frozenset[Phrase]:
+        """What is looked for of a document's sealed values: names, addresses, mail addresses, numbers."""
+        found = set()
+        for value, prose in sealed_texts(record_type, document):
+            for words in _phrases(value, prose, self._findings):
+                found.add(Phrase(self._hash(words[:1]), self._hash(words), len(words)))
+            for number in _numbers(value):
+                found.add(Phrase(self._hash([number]), self._hash([number]), 1))
+        return frozenset(found)
+
+    def repeats(self, connection: Connection, value: str, own: frozenset[Phrase]) -> bool:
+        """Whether a free text repeats a sealed value of an own record, or of `own`."""
+        words = search_words(value)
+        numbers = list(_numbers(value))
+        firsts = {self._hash([word]): None for word in dict.fromkeys([*words, *numbers])}
+        wanted: dict[bytes, set[tuple[int, bytes]]] = {}
+        for phrase in (*own, *_stored(connection, list(firsts))):
+            wanted.setdefault(phrase.first, set()).add((phrase.length, phrase.whole))
+        if not wanted:
+            return False
+        if any((1, self._hash([number])) in wanted.get(self._hash([number]), ()) for number in numbers):
+            return True
+        return any(
+            self._hash(words[place : place + length]) == whole
+            for place, word in enumerate(words)
+            for length, whole in wanted.get(self._hash([word]), ())
+        )
+
+    def keep(self, connection: Connection, kept: Iterable[tuple[str, int, frozenset[Phrase]]]) -> None:
+        """Stores the phrases of own records (type, row id, phrases) in place of those before."""
+        records = list(kept)
+        if records:
+            connection.execute(
+                text("DELETE FROM sealed_words WHERE type = :type AND rid = :rid"),
+                [{"type": type_key, "rid": rid} for type_key, rid, _ in records],
+            )
+        values = [
+            {"first": each.first, "phrase": each.whole, "type": type_key, "rid": rid, "length": each.length}
+            for type_key, rid, phrases in records
+            for each in phrases
+        ]
+        if values:
+            connection.execute(
+                text(
+                    "INSERT INTO sealed_words (first, phrase, type, rid, length)"
+                    " VALUES (:first, :phrase, :type, :rid, :length)"
+                ),
+                values,
+            )
+
+    def _hash(self, words: Iterable[str]) -> bytes:
+        return hashlib.blake2b(" ".join(words).encode(), key=self._key, digest_size=8).digest()
+
+
+def sealed_texts(record_type: RecordType, document: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """The texts of a document whose exact value never leaves: sealed fields, parts of contacts, translations too; with
+    each whether it is prose, in which only numbers and mail addresses are told apart."""
+    translations = document.get("translations") or {}
+    for name, spec in record_type.fields.items():
+        if spec.steps[0].tier is not Tier.SEALED:
+            continue
+        value = document.get(name)
+        parts = value if isinstance(value, Mapping) else {"": value}
+        for part, each in parts.items():
+            if isinstance(each, str) and part != "relay":
+                yield each, spec.common or part == "note" or len(each) > _PROSE
+        yield from ((texts[name], True) for texts in translations.values() if name in texts)
+
+
+def _phrases(value: str, prose: bool, findings: Findings) -> Iterator[list[str]]:
+    pieces = [] if prose else [value, *_SPLIT.split(value)]
+    pieces += [value[each.start : each.end] for each in findings(value)]
+    for piece in pieces:
+        words = search_words(piece)
+        if 0 < len(words) <= LONGEST and sum(map(len, words)) >= _LEAST_LETTERS:
+            yield words
+
+
+def _numbers(value: str) -> Iterator[str]:
+    """The last digits of each number that could be called, however it is written."""
+    for found in _DIGITS.finditer(value):
+        digits = re.sub(r"\D", "", found[0])
+        if len(digits) >= _NUMBER_LENGTH - 1:
+            yield "#" + digits[-_NUMBER_LENGTH:]
+
+
+def _stored(connection: Connection, firsts: list[bytes]) -> Iterator[Phrase]:
+    statement = text("SELECT DISTINCT first, phrase, length FROM sealed_words WHERE first IN :firsts").bindparams(
+        bindparam("firsts", expanding=True)
+    )
+    for start in range(0, len(firsts), _AT_ONCE):
+        for row in connection.execute(statement, {"firsts": firsts[start : start + _AT_ONCE]}):
+            yield Phrase(bytes(row[0]), bytes(row[1]), row[2])
