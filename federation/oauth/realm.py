@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from federation.keys import NodeKeys, PublicKey, public_keys
 from federation.oauth.spent import SpentIdentifiers
@@ -39,6 +38,10 @@ class RegisteredClient:
         return held - NEVER_FOR_PEERS if self.kind is ViewerKind.PEER else held
 
 
+TOKEN_PATH = "/oauth/token"  # noqa: S105 -- an address
+REVOKE_PATH = "/oauth/revoke"
+JWKS_PATH = "/.well-known/jwks.json"
+
 Clients = Callable[[str], RegisteredClient | None]
 """Finds a client by its id; None if there is none."""
 
@@ -67,12 +70,6 @@ class Realm:
     clients: Clients
     scopes: frozenset[str]
     spent: SpentIdentifiers = field(init=False)
-    paths: Mapping[str, str] = field(
-        default=MappingProxyType(
-            {"token": "/oauth/token", "revoke": "/oauth/revoke", "jwks": "/.well-known/jwks.json"}
-        ),
-        init=False,
-    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spent", SpentIdentifiers(self.database, self.world))

@@ -62,10 +62,8 @@ class ResourceServer:
         credentials = [value for name, value in headers if name.lower() == b"authorization"]
         proofs = [value.decode("latin-1") for name, value in headers if name.lower() == b"dpop"]
         parts = urlsplit(url)
-        if "access_token" in parts.query or "%" in parts.query:
-            names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-            if "access_token" in names:
-                raise RequestRefused("A token must never stand in an address.", self.challenge("invalid_request"))
+        if "access_token" in {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}:
+            raise RequestRefused("A token must never stand in an address.", self.challenge("invalid_request"))
         if len(credentials) > 1 or len(proofs) > 1:
             raise RequestRefused("One Authorization and one DPoP header at most.", self.challenge("invalid_request"))
         if not credentials:

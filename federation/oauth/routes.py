@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from federation.errors import FederationError
 from federation.keys import ALGORITHMS
-from federation.oauth.realm import Realm
+from federation.oauth.realm import JWKS_PATH, REVOKE_PATH, TOKEN_PATH, Realm
 from federation.oauth.server import GRANT, METHOD, Answer, FormRequest, TokenServer
 
 MAX_FORM = 32_768
@@ -29,9 +29,9 @@ def server_metadata(realm: Realm) -> dict[str, Any]:
     """RFC 8414: only what this node does."""
     return {
         "issuer": realm.url,
-        "token_endpoint": realm.url + realm.paths["token"],
-        "revocation_endpoint": realm.url + realm.paths["revoke"],
-        "jwks_uri": realm.url + realm.paths["jwks"],
+        "token_endpoint": realm.url + TOKEN_PATH,
+        "revocation_endpoint": realm.url + REVOKE_PATH,
+        "jwks_uri": realm.url + JWKS_PATH,
         "scopes_supported": sorted(realm.scopes),
         "response_types_supported": [],
         "grant_types_supported": [GRANT],
@@ -49,7 +49,7 @@ def resource_metadata(realm: Realm) -> dict[str, Any]:
     return {
         "resource": realm.audience,
         "authorization_servers": [realm.url],
-        "jwks_uri": realm.url + realm.paths["jwks"],
+        "jwks_uri": realm.url + JWKS_PATH,
         "scopes_supported": sorted(realm.scopes),
         "bearer_methods_supported": ["header"],
         "dpop_signing_alg_values_supported": list(ALGORITHMS),
@@ -75,11 +75,11 @@ def routes(realm: Realm, server: TokenServer | None = None) -> list[Route]:
         return Route(path, answer, methods=["GET"])
 
     return [
-        Route(realm.paths["token"], _form_endpoint(at.token), methods=["POST"]),
-        Route(realm.paths["revoke"], _form_endpoint(at.revoke), methods=["POST"]),
+        Route(TOKEN_PATH, _form_endpoint(at.token), methods=["POST"]),
+        Route(REVOKE_PATH, _form_endpoint(at.revoke), methods=["POST"]),
         document("/.well-known/oauth-authorization-server", server_metadata),
         document("/.well-known/oauth-protected-resource/graphql", resource_metadata),
-        document(realm.paths["jwks"], key_set),
+        document(JWKS_PATH, key_set),
     ]
 
 

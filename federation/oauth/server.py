@@ -20,7 +20,6 @@ from authlib.oauth2.rfc6749 import (
     InvalidScopeError,
     OAuth2Error,
     OAuth2Request,
-    UnsupportedGrantTypeError,
 )
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.requests import OAuth2Payload
@@ -47,6 +46,13 @@ class InvalidTarget(OAuth2Error):
     """RFC 8707: a token for another resource was asked for."""
 
     error = "invalid_target"
+
+
+class UnknownGrant(OAuth2Error):
+    """Any grant but client_credentials; Authlib's own error repeats what was sent."""
+
+    error = "unsupported_grant_type"
+    description = "This node knows the grant type client_credentials only."
 
 
 @dataclass(frozen=True)
@@ -297,13 +303,8 @@ class TokenServer(AuthorizationServer):
         if not request.payload.grant_type:
             raise InvalidRequestError("grant_type is missing.")
         if request.payload.grant_type != GRANT:
-            raise _UnknownGrant(None)
+            raise UnknownGrant
         return super().get_token_grant(request)
-
-
-class _UnknownGrant(UnsupportedGrantTypeError):
-    def get_error_description(self) -> str:
-        return "This node knows the grant type client_credentials only."
 
 
 def _check_form(request: NodeRequest) -> None:
