@@ -22,7 +22,7 @@ from federation.keys.jose import (
     verify,
 )
 from federation.keys.node import NodeKeys, create_keys, generate_keys, load_keys, rotate_tokens
-from federation.keys.words import digits, words, words_match
+from federation.keys.spoken import digits, words, words_match
 
 __all__ = [
     "ALGORITHMS",

@@ -132,13 +132,15 @@ def _read_private(path: Path) -> bytes:
         ) from missing
     except OSError as refused:
         raise SettingsInvalid(f"The key {path} cannot be read: {refused.strerror}.") from refused
-    with os.fdopen(descriptor, "rb") as file:
-        state = os.fstat(file.fileno())
+    try:
+        state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise SettingsInvalid(f"The key {path} is not a plain file.")
         if state.st_mode & 0o077:
             raise SettingsInvalid(f"The key {path} can be read by others; run: chmod 600 {path}")
-        return file.read(65_536)
+        return os.read(descriptor, 65_536)
+    finally:
+        os.close(descriptor)
 
 
 def _jwk_in(path: Path) -> dict[str, object]:
