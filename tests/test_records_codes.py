@@ -112,6 +112,9 @@ def test_topics_have_the_roots_of_the_domain_and_two_or_three_levels() -> None:
     assert CODES.broader("topic", "upr_follow_up") == "upr"
     assert CODES.broader("topic", "un") is None
     assert CODES.closure("topic", "brand_new") == ("brand_new",)
+    assert CODES.closure("area", "KE") == ("KE", "014", "202", "002")
+    assert CODES.broader("country", "KE") == "014"
+    assert CODES.closure("area", "nowhere") == ("nowhere",)
 
 
 def test_every_country_has_a_sub_region_and_a_region() -> None:

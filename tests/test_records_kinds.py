@@ -1,5 +1,6 @@
 """What each kind takes, refuses, generalises, stores and sends."""
 
+# ruff: noqa: RUF001  (texts in many scripts)
 from __future__ import annotations
 
 from datetime import date
@@ -35,6 +36,7 @@ HERE = standard_context()
 TAKEN: list[tuple[Kind, Any, Any]] = [
     (Line(), " a b ", "a b"),
     (Text(), "a\r\nb\tc", "a\nb\tc"),
+    (Text(), "\u200fحماية\u200c \u200e", "\u200fحماية\u200c \u200e"),
     (Url(), "https://example.org/a?b=c#d", "https://example.org/a?b=c#d"),
     (Url(), "http://[2001:db8::1]:8080/", "http://[2001:db8::1]:8080/"),
     (Code("urgency"), "soon", "soon"),
@@ -273,6 +275,11 @@ ACCEPT_REFUSED: list[tuple[Kind, str, Any]] = [
 def test_what_comes_from_outside_malformed_or_too_fine_is_refused(kind: Kind, step: str, wire: Any) -> None:
     with pytest.raises(BadInput):
         kind.accept(wire, step, HERE)
+
+
+@pytest.mark.parametrize("kind", {type(kind): kind for kind, _, _ in TAKEN}.values(), ids=lambda k: type(k).__name__)
+def test_what_is_unknown_stays_unknown_at_every_step(kind: Kind) -> None:
+    assert all(kind.generalise(None, step, HERE) is None for step in kind.ladder)
 
 
 def test_a_kind_that_says_nothing_takes_nothing() -> None:
@@ -562,6 +569,9 @@ def test_words_are_folded_and_split_alike_everywhere() -> None:
         "strasse",
     ]
     assert search_words("الأمم المتحدة") == search_words("الأُمم المُتحدة")
+    assert search_words("मानवाधिकार रक्षक") == ["मानवाधिकार", "रक्षक"]
+    assert search_words("می\u200cخواهم") == search_words("میخواهم")
+    assert search_words("人权 defenders") == ["人", "权", "defenders"]
     assert search_words("!?") == []
     assert fold("ÉTÉ") == "ete"
 

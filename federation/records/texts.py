@@ -9,11 +9,16 @@ import unicodedata
 from federation.errors import BadInput
 
 _FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff"
-    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2061-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e0fff]"
 )
+"""Controls, overrides and isolates of direction, invisible operators, tags. Joiners, word spaces and the marks U+200E
+and U+200F stay: Khmer, Persian, Arabic and Hebrew texts need them."""
+
 _BREAKS = re.compile("[\n\r\t]")
 _WORD = re.compile(r"[^\W_]+")
+_UNSEEN = re.compile("[\u00ad\u200c-\u200f\u2060]")
+_IDEOGRAPH = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
 _KEY_LENGTH = 80
 
 
@@ -53,17 +58,27 @@ def tidy(value: str, *, lines: bool = True) -> str:
 
 
 def fold(text: str) -> str:
-    """Case and accents folded, alike on every database."""
+    """Case and accents folded, alike on every database. Signs that are letters of their own (vowels and joiners of
+    Indic and Thai scripts) stay."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    stripped = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return unicodedata.normalize("NFC", stripped)
+    decomposed = unicodedata.normalize("NFKD", _UNSEEN.sub("", text).casefold())
+    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not _is_accent(c)))
+
+
+def _is_accent(character: str) -> bool:
+    mark = unicodedata.combining(character)
+    return mark > 0 and not 7 <= mark <= 9 and not 84 <= mark <= 132
 
 
 def search_words(text: str) -> list[str]:
-    """The words of a text, folded: the one splitter for indexing and for queries. No stemming."""
-    return _WORD.findall(fold(text))
+    """The words of a text, folded: the one splitter for indexing and for queries. No stemming; each ideograph is a
+    word, because nothing separates them."""
+    folded = fold(text)
+    if folded.isascii():
+        return _WORD.findall(folded)
+    kept = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in folded)
+    return _IDEOGRAPH.sub(r" \1 ", "".join(kept)).split()
 
 
 def sort_key(text: str) -> str:
