@@ -1,0 +1,242 @@
+"""Documents: parsed and validated once, kept in a bounded cache, with their cost known before anything runs.
+
+A document holds no viewer and no values: the cache tells nobody what another one asked.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from threading import Lock
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    parse,
+    validate,
+)
+from graphql.execution.collect_fields import FragmentDetails
+
+from federation.errors import BadInput, CostExceeded
+from federation.schema.problems import syntax_error
+
+DEFAULT_FIRST = 20
+MAX_FIRST = 100
+WEIGHTS = {"totalCount": 50, "search": 50, "changes": 100}
+"""What costs more than a field: counting, searching, reading the journal."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask. `cost` counts fields, those of a page times its `first`."""
+
+    body: int = 128 * 1024
+    characters: int = 60_000
+    tokens: int = 4_000
+    depth: int = 12
+    aliases: int = 60
+    root_fields: int = 16
+    cost: int = 40_000
+
+
+@dataclass(frozen=True)
+class RootCost:
+    """The cost of one root field: `base`, and `each` times `first` (a number, a variable's name, or the default)."""
+
+    base: int
+    each: int
+    first: int | str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One executable operation of a validated document, with what it costs."""
+
+    document: DocumentNode
+    node: OperationDefinitionNode
+    fragments: dict[str, FragmentDetails]
+    roots: tuple[RootCost, ...]
+    depth: int
+    aliases: int
+    compiled: dict[Any, Any] = field(default_factory=dict, compare=False)
+
+    def cost(self, variables: Mapping[str, Any]) -> int:
+        """The cost with these (raw) variables. A `first` that is no number counts as the default."""
+        total = 0
+        for root in self.roots:
+            first = variables.get(root.first, DEFAULT_FIRST) if isinstance(root.first, str) else root.first
+            if isinstance(first, bool) or not isinstance(first, int):
+                first = DEFAULT_FIRST
+            total += root.base + root.each * min(max(first, 0), MAX_FIRST)
+        return total
+
+    def check(self, cost: int, limits: Limits) -> None:
+        """Raises CostExceeded if any limit is passed."""
+        for what, value, limit in (
+            ("fields at the root", len(self.roots), limits.root_fields),
+            ("levels", self.depth, limits.depth),
+            ("aliases", self.aliases, limits.aliases),
+            ("points of cost", cost, limits.cost),
+        ):
+            if value > limit:
+                raise CostExceeded(f"The operation has {value} {what}; {limit} are allowed. Ask for less at a time.")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed and validated document, or the errors that it has."""
+
+    operations: Mapping[str | None, Operation]
+    errors: tuple[GraphQLError, ...] = ()
+
+    def operation(self, name: str | None) -> Operation:
+        """The operation with this name, or the only one. Raises BadInput where there is no such one."""
+        if name is None and len(self.operations) == 1:
+            return next(iter(self.operations.values()))
+        if name is None:
+            raise BadInput("The document has several operations, or none: name one in operationName.")
+        if name not in self.operations:
+            raise BadInput("The document has no operation with the given operationName.")
+        return self.operations[name]
+
+
+class DocumentCache:
+    """At most `size` documents by the hash of their text, least recently used first to go. Safe for threads."""
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits, size: int = 512) -> None:
+        self._schema, self._limits, self._size = schema, limits, size
+        self._documents: OrderedDict[bytes, Document] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, text: str) -> Document:
+        """The document of this text. Never raises: errors stand in it."""
+        key = sha256(text.encode("utf-8", "surrogatepass")).digest()
+        with self._lock:
+            found = self._documents.get(key)
+            if found is not None:
+                self._documents.move_to_end(key)
+                return found
+        document = read_document(self._schema, text, self._limits)
+        with self._lock:
+            self._documents[key] = document
+            while len(self._documents) > self._size:
+                self._documents.popitem(last=False)
+        return document
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+
+def read_document(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
+    """Parses and validates; suggestions are left out, because they tell names to those who guess."""
+    try:
+        ast = parse(
+            text, max_lexical_tokens=limits.tokens, max_comments=limits.tokens, max_source_length=limits.characters
+        )
+    except GraphQLSyntaxError as error:
+        return Document({}, (syntax_error(error),))
+    except GraphQLError as error:
+        return Document({}, (error,))
+    errors = validate(schema, ast, max_errors=20, hide_suggestions=True)
+    if errors:
+        return Document({}, tuple(errors))
+    named = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
+    fragments = {name: FragmentDetails(node) for name, node in named.items()}
+    meter = _Meter(named)
+    operations: dict[str | None, Operation] = {}
+    for node in ast.definitions:
+        if isinstance(node, OperationDefinitionNode):
+            roots = tuple(meter.root(one) for one in meter.fields(node.selection_set))
+            whole = meter.measure(node.selection_set)
+            name = node.name.value if node.name else None
+            operations[name] = Operation(ast, node, fragments, roots, whole.depth, whole.aliases)
+    return Document(operations)
+
+
+@dataclass(frozen=True)
+class _Measure:
+    cost: int
+    depth: int
+    aliases: int
+
+
+class _Meter:
+    """Measures selections, each fragment once, so that nested fragments cannot make the measuring itself dear."""
+
+    def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+        self._fragments = fragments
+        self._known: dict[str, _Measure] = {}
+
+    def fields(self, selections: SelectionSetNode, seen: set[str] | None = None) -> Iterator[FieldNode]:
+        """The fields of a selection set, those of its fragments included, each fragment once."""
+        seen = set() if seen is None else seen
+        for node in selections.selections:
+            if isinstance(node, FieldNode):
+                yield node
+            elif isinstance(node, FragmentSpreadNode):
+                if node.name.value not in seen:
+                    seen.add(node.name.value)
+                    yield from self.fields(self._fragments[node.name.value].selection_set, seen)
+            elif isinstance(node, InlineFragmentNode):
+                yield from self.fields(node.selection_set, seen)
+
+    def measure(self, selections: SelectionSetNode) -> _Measure:
+        cost = depth = aliases = 0
+        for node in selections.selections:
+            if isinstance(node, FieldNode):
+                part = self._field(node)
+            elif isinstance(node, FragmentSpreadNode):
+                name = node.name.value
+                if name not in self._known:
+                    self._known[name] = self.measure(self._fragments[name].selection_set)
+                part = self._known[name]
+            elif isinstance(node, InlineFragmentNode):
+                part = self.measure(node.selection_set)
+            else:
+                continue
+            cost, depth, aliases = cost + part.cost, max(depth, part.depth), aliases + part.aliases
+        return _Measure(cost, depth, aliases)
+
+    def _field(self, node: FieldNode) -> _Measure:
+        own = WEIGHTS.get(node.name.value, 1)
+        alias = 1 if node.alias else 0
+        if node.selection_set is None:
+            return _Measure(own, 1, alias)
+        inner = self.measure(node.selection_set)
+        if node.name.value.startswith("__"):  # introspection has its own rule for depth
+            return _Measure(own + inner.cost, 1, alias + inner.aliases)
+        return _Measure(own + inner.cost, 1 + inner.depth, alias + inner.aliases)
+
+    def root(self, node: FieldNode) -> RootCost:
+        """A root field: counts stand once, the rest once for each item of the page."""
+        own = WEIGHTS.get(node.name.value, 1)
+        if node.selection_set is None or node.name.value.startswith("__"):
+            return RootCost(self._field(node).cost, 0, 0)
+        counted = sum(
+            WEIGHTS["totalCount"] for one in self.fields(node.selection_set) if one.name.value == "totalCount"
+        )
+        each = self.measure(node.selection_set).cost - counted
+        names = {one.name.value for one in self.fields(node.selection_set)}
+        if not names & {"edges", "nodes", "changes"}:
+            return RootCost(own + counted + each, 0, 0)
+        first: int | str = DEFAULT_FIRST
+        for argument in node.arguments or ():
+            if argument.name.value == "first":
+                if isinstance(argument.value, VariableNode):
+                    first = argument.value.name.value
+                elif isinstance(argument.value, IntValueNode):
+                    first = int(argument.value.value)
+        return RootCost(own + counted, each, first)

@@ -1,0 +1,252 @@
+"""The GraphQL endpoint: a request in, the bytes of an answer out. It decides nothing about sharing: the gate does.
+
+The order is fixed: read, parse and validate, cost, scopes, what the projection refuses, and only then execution.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from threading import Lock
+from time import perf_counter
+from typing import Any
+
+import orjson
+from graphql import GraphQLError, OperationType, execute_sync
+from graphql.execution.values import VariableValues, get_variable_values
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from federation.errors import BadInput, FederationError, ForbiddenField, Unauthenticated
+from federation.policies.rules import Policy
+from federation.policies.viewer import Viewer, ViewerKind
+from federation.records.base import RecordType
+from federation.records.codes import CodeLists
+from federation.records.registry import OPPORTUNITIES, RECORD_TYPES
+from federation.schema.build import build_schema
+from federation.schema.documents import DocumentCache, Limits, Operation
+from federation.schema.mutations import WRITE_SCOPE
+from federation.schema.problems import problem, status_of
+from federation.schema.reads import Plan, Reads
+from federation.schema.resolving import Asked, Reader, whole_shapes
+from federation.schema.services import Services, Sight
+
+RESPONSE_JSON = "application/graphql-response+json"
+READY_LIMIT = 512
+QUICK_SECONDS = 0.004
+TOLD_LIMIT = 64
+
+Answer = tuple[int, str, bytes]
+"""Status, content type, body."""
+
+
+@dataclass
+class Ready:
+    """A request that was seen before, as far as it does not depend on who asks: operation, variables, cost."""
+
+    operation: Operation
+    variables: VariableValues
+    cost: int
+    plan: Plan | None
+    seconds: float = 1.0
+    keep: bool = field(default=True)
+
+
+class GraphQLEndpoint:
+    """Executes GraphQL requests for viewers, synchronously. Safe for threads.
+
+    `policy` gives the policy in force; `public_scopes` is printed in the SDL for gateways; `peer_names` gives the
+    names of linked nodes.
+    """
+
+    def __init__(
+        self,
+        gate: Any,
+        intake: Any,
+        codes: CodeLists,
+        registry: Mapping[str, RecordType] = RECORD_TYPES,
+        *,
+        policy: Callable[[], Policy],
+        public_scopes: frozenset[str] = frozenset(),
+        peer_names: Callable[[], Sequence[str]] = tuple,
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+    ) -> None:
+        self.limits = limits
+        self.schema = build_schema(registry, codes, policy(), public_scopes)
+        self._core = self.schema._schema
+        self._services = Services(gate, intake, registry, OPPORTUNITIES, policy, peer_names)
+        self._reader = Reader(gate, registry, codes, whole_shapes(registry, codes))
+        self._documents = DocumentCache(self._core, limits)
+        self._reads = Reads(self._core, self._services, registry, codes)
+        self._ready: OrderedDict[bytes, Ready] = OrderedDict()
+        self._lock = Lock()
+
+    def execute(self, viewer: Viewer, body: bytes, *, legacy: bool = False) -> Answer:
+        """Answers one request. `legacy`: for `application/json`, where a request that never ran is still 200.
+
+        Never raises: what is unexpected is masked and logged under an id.
+        """
+        media = f"{'application/json' if legacy else RESPONSE_JSON}; charset=utf-8"
+        try:
+            status, content = self._answer(viewer, body, legacy)
+        except Exception as error:
+            entry = problem(error)
+            return status_of([entry]), media, orjson.dumps({"errors": [entry]})
+        return status, media, content
+
+    def is_cheap(self, viewer: Viewer, body: bytes) -> bool:
+        """Whether the request may run in an event loop: seen before, compiled, quick when it last ran, and of a
+        viewer whose reading need not wait for the ledger."""
+        ready = self._ready.get(sha256(body).digest())
+        return (
+            ready is not None
+            and ready.plan is not None
+            and ready.seconds < QUICK_SECONDS
+            and all(scope.endswith(":open") for scope in viewer.scopes)
+            and not viewer.at_home
+        )
+
+    def _answer(self, viewer: Viewer, body: bytes, legacy: bool) -> tuple[int, bytes]:
+        key = sha256(body).digest()
+        ready = self._ready.get(key)
+        if ready is None:
+            try:
+                ready = self._read(body)
+            except _Invalid as invalid:
+                status = 200 if legacy and not invalid.malformed else status_of(invalid.errors)
+                return status, orjson.dumps({"errors": invalid.errors})
+            if ready.keep:
+                self._remember(key, ready)
+        try:
+            return self._run(viewer, ready)
+        except FederationError as error:
+            status = error.status if not legacy or error.status in (401, 429, 503) else 200
+            return status, orjson.dumps({"errors": [problem(error)], "extensions": {"cost": self._cost(ready.cost)}})
+
+    def _remember(self, key: bytes, ready: Ready) -> None:
+        with self._lock:
+            self._ready[key] = ready
+            while len(self._ready) > READY_LIMIT:
+                self._ready.popitem(last=False)
+
+    def _cost(self, cost: int) -> dict[str, int]:
+        return {"requested": cost, "limit": self.limits.cost}
+
+    def _read(self, body: bytes) -> Ready:
+        """Everything up to execution that does not depend on who asks. Raises _Invalid."""
+        query, name, raw = _request_of(body)
+        document = self._documents.get(query)
+        if document.errors:
+            raise _Invalid([problem(error) for error in document.errors])
+        try:
+            operation = document.operation(name)
+            cost = operation.cost(raw)
+            operation.check(cost, self.limits)
+        except FederationError as error:
+            raise _Invalid([problem(error)]) from error
+        definitions = operation.node.variable_definitions or ()
+        variables = get_variable_values(self._core, definitions, raw, 20, hide_suggestions=True)
+        if not isinstance(variables, VariableValues):
+            raise _Invalid([problem(error) for error in variables])
+        plan = self._reads.plan(operation, variables)
+        return Ready(operation, variables, cost, plan, keep=plan is not None and not plan.private)
+
+    def _run(self, viewer: Viewer, ready: Ready) -> tuple[int, bytes]:
+        operation = ready.operation
+        if operation.node.operation is OperationType.MUTATION:
+            _may_write(viewer)
+        plan, sight = ready.plan, self._services.sight(viewer)
+        if plan is None:
+            self._reads.refuse(sight, operation, ready.variables, None)
+            return 200, self._standard(viewer, ready, self._extensions(sight, ready))
+        told = plan.told.get(id(sight))
+        if told is None:
+            self._reads.refuse(sight, operation, ready.variables, plan)
+            if len(plan.told) > TOLD_LIMIT:
+                plan.told.clear()
+            told = plan.told[id(sight)] = (sight, self._extensions(sight, ready))
+        begun = perf_counter()
+        content = self._reads.run(viewer, plan, told[1])
+        ready.seconds = perf_counter() - begun
+        return 200, content
+
+    def _extensions(self, sight: Sight, ready: Ready) -> bytes:
+        withheld = self._reads.withheld(sight, ready.operation)
+        return b'{"cost":' + orjson.dumps(self._cost(ready.cost)) + b',"sharing":{"withheld":' + withheld + b"}}"
+
+    def _standard(self, viewer: Viewer, ready: Ready, extensions: bytes) -> bytes:
+        """The standard executor's answer."""
+        operation = ready.operation
+        sources = {
+            name: source.value for name, source in ready.variables.sources.items() if name in ready.variables.coerced
+        }
+        result = execute_sync(
+            self._core,
+            operation.document,
+            context_value=Asked(viewer, self._reader, self._services),
+            variable_values={name: value for name, value in sources.items() if value is not _undefined()},
+            operation_name=operation.node.name.value if operation.node.name else None,
+            executor_class=StrawberryGraphQLCoreExecutionContext,
+            hide_suggestions=True,
+        )
+        body: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            body["errors"] = [problem(error) for error in result.errors]
+        body["extensions"] = orjson.Fragment(extensions)
+        return orjson.dumps(body)
+
+    def execute_standard(self, viewer: Viewer, body: bytes) -> bytes:
+        """The same answer by the standard executor, for comparison and for operations that are not compiled."""
+        ready = self._read(body)
+        return self._standard(viewer, ready, self._extensions(self._services.sight(viewer), ready))
+
+
+class _Invalid(Exception):
+    """A request that cannot be executed. `malformed`: not even a GraphQL request."""
+
+    def __init__(self, errors: list[dict[str, Any]], malformed: bool = False) -> None:
+        super().__init__("invalid request")
+        self.errors, self.malformed = errors, malformed
+
+
+def _undefined() -> Any:
+    from graphql import Undefined
+
+    return Undefined
+
+
+def _request_of(body: bytes) -> tuple[str, str | None, dict[str, Any]]:
+    """Query, operation name and variables of a request body. Raises _Invalid."""
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise _malformed("The body is not JSON.") from None
+    if not isinstance(request, dict):
+        raise _malformed("The request is not one JSON object; batches are not taken.")
+    query, name = request.get("query"), request.get("operationName")
+    variables, extensions = request.get("variables"), request.get("extensions")
+    if not isinstance(query, str) or not query.strip():
+        raise _malformed("The request has no `query` that is a text.")
+    if name is not None and not isinstance(name, str):
+        raise _malformed("`operationName` is not a text.")
+    if variables is not None and not isinstance(variables, dict):
+        raise _malformed("`variables` is not an object.")
+    if extensions is not None and not isinstance(extensions, dict):
+        raise _malformed("`extensions` is not an object.")
+    return query, name or None, variables or {}
+
+
+def _malformed(message: str) -> _Invalid:
+    return _Invalid([problem(BadInput(message))], malformed=True)
+
+
+def _may_write(viewer: Viewer) -> None:
+    """Only for a scope that writes, or a steward."""
+    if viewer.kind is ViewerKind.ANONYMOUS:
+        raise Unauthenticated("Writing needs a token or an account.")
+    if WRITE_SCOPE not in viewer.scopes and viewer.kind is not ViewerKind.STEWARD:
+        raise ForbiddenField(f"Writing needs the scope {WRITE_SCOPE}.")
+
+
+__all__ = ["Answer", "GraphQLEndpoint", "GraphQLError"]

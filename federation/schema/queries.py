@@ -1,0 +1,257 @@
+"""The root of queries. Each field asks the gate with the viewer first; none reads anything itself."""
+
+# ruff: noqa: ARG001  (one signature for all resolvers)
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from federation.errors import BadInput
+from federation.gate import OrderBy, PageRequest, Shape
+from federation.records.base import RecordType
+from federation.records.codes import CodeLists
+from federation.records.filters import Filter
+from federation.schema.classes import Argument, Catalog, Fetch, Slot
+from federation.schema.documents import DEFAULT_FIRST, MAX_FIRST
+from federation.schema.inputs import filter_of, page_arguments, paging_arguments
+from federation.schema.names import camel, plural, shown_code, upper
+from federation.schema.resolving import Asked, page_of, record_of
+from federation.schema.surface import in_capitals, surfaces
+
+SEARCH_LONGEST = 400
+
+
+def request_of(
+    types: tuple[str, ...],
+    shapes: Mapping[str, Shape],
+    arguments: Mapping[str, Any],
+    also: Mapping[str, Filter] | None = None,
+) -> PageRequest:
+    """The request that the arguments of a list field state. `also`: conditions of the field itself, by type.
+
+    Raises BadInput for a `first` below 0 or above 100, and for a search that is too long.
+    """
+    first = arguments.get("first")
+    first = DEFAULT_FIRST if first is None else first
+    if not 0 <= first <= MAX_FIRST:
+        raise BadInput(f"Ask for 0 to {MAX_FIRST} items at a time.", field="first")
+    chosen = arguments.get("types")
+    if chosen is not None:
+        wanted = {camel(name.lower()) for name in chosen}
+        types = tuple(key for key in types if key in wanted)
+        if not types:
+            raise BadInput("Name at least one type, or none to mean all.", field="types")
+    text = arguments.get("text")
+    if text is not None and len(text) > SEARCH_LONGEST:
+        raise BadInput(f"Search for at most {SEARCH_LONGEST} characters.", field="text")
+    order = arguments.get("orderBy")
+    return PageRequest(
+        types=types,
+        shape={key: shapes[key] for key in types},
+        where=filter_of(arguments.get("where")),
+        order=() if not order else (order_of(order),),
+        search=text,
+        first=first,
+        after=arguments.get("after"),
+        also={key: part for key, part in (also or {}).items() if key in types},
+    )
+
+
+def order_of(order: Mapping[str, Any]) -> Any:
+    """The order that an `orderBy` states."""
+    return OrderBy(order["field"].lower(), order.get("direction") == "DESC")
+
+
+def list_fetch(types: tuple[str, ...]) -> Fetch:
+    """A resolver of a list field for the standard executor."""
+
+    def fetch(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
+        asked: Asked = info.context
+        return page_of(asked, asked.services.request(info.field_name, types, asked.reader.shapes, arguments))
+
+    return fetch
+
+
+def fetch_node(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
+    """A record by its global id; absent and forbidden look alike."""
+    return record_of(info.context, arguments["id"])
+
+
+def fetch_network(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
+    """This node's own network, as far as the viewer sees it."""
+    asked: Asked = info.context
+    shapes = {"network": asked.reader.shapes["network"]}
+    nodes = page_of(asked, asked.services.own_network(shapes))["nodes"]
+    return nodes[0] if nodes else None
+
+
+def fetch_viewer(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
+    """Who asks, and what it sees of each field of each type."""
+    asked: Asked = info.context
+    viewer = asked.viewer
+    access = []
+    for key, kind in asked.reader.registry.items():
+        steps = asked.services.sight(viewer).of(key).steps
+        fields = [
+            {"field": made.name, "step": upper(steps.get(made.spec.name, "withheld"))}
+            for made in surfaces(kind, asked.reader.codes)
+        ]
+        access.append({"type": upper(key), "fields": fields})
+    return {
+        "subject": viewer.subject,
+        "kind": upper(str(viewer.kind)),
+        "scopes": sorted(viewer.scopes),
+        "access": access,
+    }
+
+
+def fetch_terms(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
+    """The terms of a code list, named in a language where it has a name there."""
+    codes: CodeLists = info.context.reader.codes
+    name = next(one for one in codes.lists() if upper(one) == arguments["list"])
+    language = arguments.get("language") or "en"
+    shown: Callable[[str], str] = shown_code if in_capitals(codes, name) else str
+    return [
+        {
+            "code": shown(code),
+            "name": codes.name(name, code, language),
+            "broader": None if (wider := codes.broader(name, code)) is None else shown(wider),
+        }
+        for code in codes.codes(name)
+    ]
+
+
+def fetch_peers(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
+    """The names of peers, for those who keep them; nobody else learns whether there are any."""
+    asked: Asked = info.context
+    if not (asked.viewer.at_home and asked.viewer.kind == "steward") and "peers:write" not in asked.viewer.scopes:
+        return []
+    return [{"name": name} for name in asked.services.peer_names()]
+
+
+def fetch_changes(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
+    """What changed in the viewer's view after a cursor."""
+    return info.context.services.changes(info.context, arguments)
+
+
+def add_query_types(catalog: Catalog) -> None:
+    """Adds the types that stand only at the root."""
+    catalog.enum(
+        "ViewerKind",
+        "The kinds of who asks.",
+        {
+            "ANONYMOUS": "Without a token.",
+            "CLIENT": "A program with a token.",
+            "PEER": "Another node.",
+            "MEMBER": "An account of this node.",
+            "STEWARD": "An account that keeps this node.",
+        },
+    )
+    catalog.add(
+        "FieldAccess",
+        "How precisely the viewer sees one field.",
+        [Slot("field", "str", "The field."), Slot("step", "Step", "EXACT, a coarser step, or WITHHELD.")],
+    )
+    catalog.add(
+        "TypeAccess",
+        "What the viewer sees of the records of one type.",
+        [Slot("type", "RecordType", "The type."), Slot("fields", "list[FieldAccess]", "Each of its fields.")],
+    )
+    catalog.add(
+        "Viewer",
+        "Who the token is.",
+        [
+            Slot("subject", "str", "The subject of the token, or anonymous."),
+            Slot("kind", "ViewerKind", "The kind of viewer."),
+            Slot("scopes", "list[str]", "The scopes that were granted."),
+            Slot("access", "list[TypeAccess]", "What it sees of records shared by this node, by type and field."),
+        ],
+    )
+    catalog.add(
+        "Term",
+        "One code of a list.",
+        [
+            Slot("code", "str", "The code."),
+            Slot("name", "str", "Its name."),
+            Slot("broader", "Optional[str]", "The code of its broader term."),
+        ],
+    )
+    catalog.add("PeerView", "A node that this one is linked with.", [Slot("name", "str", "What it is called here.")])
+    catalog.add(
+        "Change",
+        "One record that appeared, changed or left the viewer's view.",
+        [
+            Slot("id", "ID", "The record."),
+            Slot("type", "RecordType", "Its type."),
+            Slot("record", "Optional[Record]", "As it is now; null where it left the view."),
+        ],
+    )
+    catalog.add(
+        "ChangePage",
+        "Changes in order.",
+        [
+            Slot("changes", "list[Change]", "The changes; several of one record are told once."),
+            Slot("cursor", "str", "Go on from here with `after`."),
+            Slot("more", "bool", "Whether more are waiting."),
+            Slot(
+                "reset", "bool", "Whether the view itself changed: forget what is held, and take what follows as all."
+            ),
+        ],
+    )
+
+
+def query_slots(
+    registry: Mapping[str, RecordType], opportunities: Sequence[str], administers: Sequence[object]
+) -> list[Slot]:
+    """The fields of Query."""
+    slots = [
+        Slot("network", "Optional[Network]", "This node's own network.", fetch_network),
+        Slot("viewer", "Viewer", "Who the token is, and what it sees.", fetch_viewer),
+    ]
+    for key, kind in registry.items():
+        arguments = page_arguments(kind.graphql)
+        slots.append(Slot(plural(key), kind.graphql + "Connection", kind.meaning, list_fetch((key,)), arguments))
+    return [
+        *slots,
+        Slot(
+            "opportunities",
+            "OpportunityConnection",
+            "Offers, calls, and meetings and visits with open places.",
+            list_fetch(tuple(opportunities)),
+            page_arguments("Opportunity"),
+        ),
+        Slot(
+            "search",
+            "RecordConnection",
+            "Records in which every word occurs in text that the viewer sees; titles first.",
+            list_fetch(tuple(registry)),
+            [
+                Argument("text", "str", "Words; all of them must occur."),
+                Argument("types", "Optional[list[RecordType]]", "Only these types."),
+                *paging_arguments(),
+            ],
+        ),
+        Slot("node", "Optional[Node]", "A record by its id.", fetch_node, [Argument("id", "ID", "A global id.")]),
+        Slot(
+            "terms",
+            "list[Term]",
+            "The terms of a code list.",
+            fetch_terms,
+            [
+                Argument("list", "TermList", "The list."),
+                Argument("language", "Optional[str]", "A BCP 47 tag; English where there is no name in it."),
+            ],
+        ),
+        Slot("peers", "list[PeerView]", "Linked nodes, for those who keep them.", fetch_peers, directives=administers),
+        Slot(
+            "changes",
+            "ChangePage",
+            "What changed in the viewer's view.",
+            fetch_changes,
+            [
+                Argument("after", "Optional[str]", "The cursor of the last page; everything without it."),
+                Argument("first", "Optional[int]", "How many, at most 100; 20 unless told."),
+                Argument("types", "Optional[list[RecordType]]", "Only these types."),
+            ],
+        ),
+    ]

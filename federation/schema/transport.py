@@ -1,0 +1,119 @@
+"""GraphQL over HTTP: POST with JSON only; no GET, no batches, no page of its own. It must never decide who sees what.
+
+Spec: GraphQL over HTTP (working draft): media types, statuses; a request that never ran is 4xx or 5xx for
+`application/graphql-response+json` and 200 for `application/json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+
+import orjson
+from anyio import to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from federation.errors import BadInput, FederationError
+from federation.policies.viewer import Viewer
+from federation.schema.endpoint import GraphQLEndpoint
+from federation.schema.problems import problem
+
+RESPONSE_JSON = "application/graphql-response+json"
+PLAIN_JSON = "application/json"
+HEADERS = {"cache-control": "no-store", "vary": "Accept, Authorization, DPoP", "x-content-type-options": "nosniff"}
+
+
+def graphql_app(
+    endpoint: GraphQLEndpoint, authenticate: Callable[[Request], Viewer | Awaitable[Viewer]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """A Starlette endpoint for `/graphql`.
+
+    `authenticate` gives the viewer of a request, or a promise of one; it raises FederationError, whose `headers`
+    (a challenge) are sent along if it has any. Cheap plans run in the event loop, all others in a thread.
+    """
+
+    async def answer(request: Request) -> Response:
+        media = chosen_media(request.headers.get("accept"))
+        try:
+            if request.method != "POST":
+                return refusal(BadInput("GraphQL is asked with POST here."), media, 405, {"allow": "POST"})
+            if media is None:
+                return refusal(BadInput(f"Accept {RESPONSE_JSON} or {PLAIN_JSON}."), PLAIN_JSON, 406)
+            if not is_json(request.headers.get("content-type")):
+                return refusal(BadInput("Send the request as application/json in UTF-8."), media, 415)
+            body = await bounded_body(request, endpoint.limits.body)
+            if body is None:
+                return refusal(BadInput("The request is larger than this node reads."), media, 413)
+            asked = authenticate(request)
+            viewer = await asked if isawaitable(asked) else asked
+        except FederationError as error:
+            return refusal(error, media or PLAIN_JSON, error.status)
+        run = partial(endpoint.execute, viewer, body, legacy=media == PLAIN_JSON)
+        if endpoint.is_cheap(viewer, body):
+            status, content_type, content = run()
+        else:
+            status, content_type, content = await to_thread.run_sync(run)
+        return Response(content, status, {**HEADERS, "content-type": content_type})
+
+    return answer
+
+
+def refusal(error: FederationError, media: str | None, status: int, headers: dict[str, str] | None = None) -> Response:
+    """An answer to what is not a GraphQL request at all, or to a viewer who could not be known."""
+    extra: dict[str, Any] = {**HEADERS, **(headers or {}), **getattr(error, "headers", {})}
+    extra["content-type"] = f"{media or PLAIN_JSON}; charset=utf-8"
+    return Response(orjson.dumps({"errors": [problem(error)]}), status, extra)
+
+
+async def bounded_body(request: Request, limit: int) -> bytes | None:
+    """The body, or None as soon as it is longer than `limit` bytes. A caller that hangs up raises BadInput."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        return None
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                return None
+            parts.append(chunk)
+    except ClientDisconnect as error:
+        raise BadInput("The request ended early.") from error
+    return b"".join(parts)
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether the body is declared as JSON in UTF-8 (which is the default)."""
+    kind, _, parameters = (content_type or "").partition(";")
+    if kind.strip().lower() != PLAIN_JSON:
+        return False
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in ("utf-8", "utf8"):
+            return False
+    return True
+
+
+def chosen_media(accept: str | None) -> str | None:
+    """The media type to answer with: the caller's dearest of the two, JSON where it says nothing, or None."""
+    if not accept or not accept.strip():
+        return PLAIN_JSON
+    best: tuple[float, str] | None = None
+    for entry in accept.split(","):
+        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip() == "q":
+                try:
+                    weight = float(value)
+                except ValueError:
+                    weight = 0.0
+        media = {RESPONSE_JSON: RESPONSE_JSON, PLAIN_JSON: PLAIN_JSON, "*/*": PLAIN_JSON, "application/*": PLAIN_JSON}
+        if kind in media and weight > 0 and (best is None or weight > best[0]):
+            best = (weight, media[kind])
+    return None if best is None else best[1]
