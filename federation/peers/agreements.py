@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, select, update
 
 from federation.errors import BadInput, Conflict, NotFound
+from federation.oauth.realm import Clients, RegisteredClient
 from federation.policies.catalogue import Catalogue
 from federation.policies.predicates import JURISDICTION
 from federation.policies.tiers import ACTION_SCOPES, NEVER_FOR_PEERS, SCOPED_TIERS, Tier, scope_for
@@ -35,7 +36,7 @@ class Partner:
     pid: int
     name: str
     issuer: str
-    jwks: tuple[Mapping[str, Any], ...]
+    jwks: tuple[Mapping[str, str], ...]
     thumbprint: str
     origin: str
     provenance: Mapping[str, Any]
@@ -117,6 +118,30 @@ def token_scopes(who: Partner) -> frozenset[str]:
     """The scopes that the peer may ask tokens for. A peer without an agreement still gets `exchange`, whose view is
     then empty, so that withdrawals reach it; a frozen one gets nothing."""
     return frozenset() if who.frozen else effective_scopes(who) | {EXCHANGE}
+
+
+def registered_peers(database: Database) -> Clients:
+    """The source of peers as OAuth clients: their client id is their issuer. Read anew at each call, so that a freeze
+    or a revocation holds for the next request, of tokens already given too."""
+
+    def find(client_id: str) -> RegisteredClient | None:
+        with database.read() as conn:
+            who = partner_by_issuer(conn, client_id)
+        if who is None:
+            return None
+        viewer = viewer_of(who)
+        return RegisteredClient(
+            client_id,
+            who.jwks,
+            token_scopes(who),
+            ViewerKind.PEER,
+            viewer.agreement,
+            who.affiliation,
+            who.jurisdiction,
+            active=not who.frozen,
+        )
+
+    return find
 
 
 def grant(

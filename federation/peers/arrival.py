@@ -1,0 +1,210 @@
+"""What arrives from a peer, line by line: checked against its origin's key and terms before anything is stored.
+
+A line that fails is poison: it is named with its reason and the next one is read. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from federation import keys
+from federation.errors import BadInput, FederationError
+from federation.peers import origins
+from federation.peers import provenance as pv
+from federation.peers.origins import Origin
+from federation.peers.provenance import ProvenanceInvalid, VerifiedSignatures, Version
+from federation.peers.wire import too_deep
+from federation.policies.terms import Terms
+from federation.policies.tiers import Tier
+from federation.records.base import RecordType
+
+MAX_PATH = 16
+MAX_REV = 2**53
+_PUT_KEYS = frozenset({"k", "t", "i", "o", "r", "p", "h", "T", "path", "v", "sd"})
+
+
+class Poison(BadInput):
+    """An item that is not taken in: `reason` is a stable word, and the item is named, never shown."""
+
+    code = "BAD_ITEM"
+
+    def __init__(self, reason: str, type_key: str = "", origin: str = "", id: bytes = b"") -> None:
+        super().__init__(f"An item was not taken in: {reason}.")
+        self.reason = reason
+        self.type = type_key
+        self.origin = origin
+        self.id = id
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A record as a peer sent it, checked. `origin` is "" and `terms` None for a record without a named origin (a
+    Need); `provenance` is the signature in the form to keep, None where there is none."""
+
+    type: str
+    id: bytes
+    origin: str
+    rev: int
+    partner_rev: int
+    handling: Tier
+    terms: Terms | None
+    path: tuple[str, ...]
+    values: Mapping[str, Mapping[str, Any]]
+    provenance: bytes | None
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A record that has left what the peer shows."""
+
+    type: str
+    id: bytes
+    origin: str
+
+
+@dataclass(frozen=True)
+class Gatehouse:
+    """What the check of one answer knows: this node's own thumbprint, the sender's, the record types, the time in
+    seconds, what was verified before, and what is known of origins and terms from earlier answers."""
+
+    me: str
+    sender: str
+    types: Mapping[str, RecordType]
+    now: int
+    verified: VerifiedSignatures
+    known_origin: Callable[[str], Origin | None]
+    known_terms: Callable[[str, str, str], Terms | None]
+    accept: Callable[[RecordType, Any], Mapping[str, Mapping[str, Any]]]
+
+
+@dataclass
+class Arrival:
+    """One answer as it arrives: the origins and terms that its lines have brought so far."""
+
+    house: Gatehouse
+    origins: dict[str, Origin] = field(default_factory=dict)
+    terms: dict[str, Terms] = field(default_factory=dict)
+
+    def origin_line(self, item: Mapping[str, Any]) -> None:
+        """Take in an origin's key and hand-overs. Raises Poison."""
+        try:
+            arrived = origins.from_item(item)
+            known = self.origins.get(arrived.thumbprint) or self.house.known_origin(arrived.thumbprint)
+            self.origins[arrived.thumbprint] = origins.newer(known, arrived)
+        except ProvenanceInvalid:
+            raise Poison("bad_origin") from None
+
+    def terms_line(self, item: Mapping[str, Any]) -> None:
+        """Take in the terms of some origin, by their hash. Raises Poison."""
+        try:
+            terms = Terms.from_json(item.get("body"))
+        except BadInput:
+            raise Poison("bad_terms") from None
+        if terms.hash != item.get("hash"):
+            raise Poison("bad_terms")
+        self.terms[terms.hash] = terms
+
+    def gone(self, item: Mapping[str, Any]) -> Gone:
+        """A withdrawal. Raises Poison."""
+        type_key, origin, id = self._named(item)
+        return Gone(type_key, id, origin)
+
+    def put(self, item: Mapping[str, Any]) -> Arrived:
+        """A record: of a known type, whole, not this node's own, within its terms, and where it was passed on, signed
+        by its origin. Raises Poison."""
+        type_key, origin, id = self._named(item)
+        try:
+            return self._checked(item, self.house.types[type_key], origin, id)
+        except Poison as poison:
+            raise Poison(poison.reason, type_key, origin, id) from None
+        except ProvenanceInvalid:
+            raise Poison("bad_signature", type_key, origin, id) from None
+        except FederationError:
+            raise Poison("bad_values", type_key, origin, id) from None
+
+    def _named(self, item: Mapping[str, Any]) -> tuple[str, str, bytes]:
+        type_key, wire_id, origin = item.get("t"), item.get("i"), item.get("o", "")
+        if not isinstance(type_key, str) or not isinstance(wire_id, str) or not isinstance(origin, str):
+            raise Poison("bad_form")
+        try:
+            id = keys.unb64(wire_id[:64])
+        except ValueError:
+            raise Poison("bad_form", type_key[:64], origin[:64]) from None
+        kind = self.house.types.get(type_key)
+        if kind is None or not kind.shareable:
+            raise Poison("unknown_type", type_key[:64], origin[:64], id[:16])
+        if len(id) != 16 or len(origin) not in ((0,) if not kind.relayable else (43,)):
+            raise Poison("bad_form", type_key, origin[:64], id[:16])
+        return type_key, origin, id
+
+    def _checked(self, item: Mapping[str, Any], kind: RecordType, origin: str, id: bytes) -> Arrived:
+        if not item.keys() <= _PUT_KEYS or too_deep(item):
+            raise Poison("bad_form")
+        rev, partner_rev = _count(item.get("r")), _count(item.get("p", 0))
+        handling = item.get("h", 0)
+        if type(handling) is not int or not 0 <= handling <= Tier.PARTNER:
+            raise Poison("bad_form")
+        values = self.house.accept(kind, item.get("v"))
+        if not kind.relayable:
+            if item.keys() & {"T", "path", "sd"}:
+                raise Poison("bad_form")
+            return Arrived(kind.key, id, "", rev, partner_rev, Tier(handling), None, (), values, None)
+        terms = self._terms_of(item, kind, origin)
+        path = self._path(item, origin, terms)
+        version = Version(origin, kind.key, id, rev, handling, pv.signed_terms(terms))
+        proof = self._proof(item.get("sd"), version, values, origin, len(path) > 1)
+        return Arrived(kind.key, id, origin, rev, partner_rev, Tier(handling), terms, path, values, proof)
+
+    def _terms_of(self, item: Mapping[str, Any], kind: RecordType, origin: str) -> Terms:
+        wanted = item.get("T")
+        if not isinstance(wanted, str):
+            raise Poison("bad_terms")
+        terms = self.terms.get(wanted) or self.house.known_terms(kind.key, origin, wanted)
+        if terms is None:
+            raise Poison("bad_terms")
+        return terms
+
+    def _path(self, item: Mapping[str, Any], origin: str, terms: Terms) -> tuple[str, ...]:
+        path = item.get("path")
+        if not isinstance(path, list) or not all(isinstance(node, str) and len(node) == 43 for node in path):
+            raise Poison("bad_path")
+        if not 0 < len(path) <= MAX_PATH or path[0] != origin or path[-1] != self.house.sender:
+            raise Poison("bad_path")
+        if self.house.me in path or len(set(path)) != len(path):
+            raise Poison("loop")
+        if len(path) > 1 and (not terms.relay or len(path) > terms.hops):
+            raise Poison("beyond_terms")
+        return tuple(path)
+
+    def _proof(
+        self,
+        packed: Any,
+        version: Version,
+        values: Mapping[str, Mapping[str, Any]],
+        origin: str,
+        relayed: bool,
+    ) -> bytes | None:
+        """The signature in the form to keep. What was passed on must be signed whole by its origin's own key; what
+        comes from its origin itself came over a channel that the origin's key opened, and is only taken apart."""
+        if packed is None and not relayed:
+            return None
+        if not isinstance(packed, str):
+            raise Poison("unsigned")
+        signed = pv.signed_values(values, version.terms)
+        if not relayed:
+            return pv.store(pv.unpack(packed, signed, version.terms))
+        total = sum(value is not None for steps in values.values() for value in steps.values())
+        if len(signed) != total or version.handling > Tier.COMMUNITY:
+            raise Poison("beyond_terms")
+        author = self.origins.get(origin) or self.house.known_origin(origin)
+        if author is None:
+            raise Poison("unknown_origin")
+        return self.house.verified.check(packed, signed, version, author.key, self.house.now)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_REV:
+        raise Poison("bad_form")
+    return value

@@ -1,0 +1,186 @@
+"""The background exchange: pulls each peer when it is due, backs off where one fails, and remembers both.
+
+One bad peer never stops another, and a restart forgets no backoff. What is logged holds names and counts, no values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event, Lock, Thread
+
+from federation.errors import FederationError
+from federation.peers import state
+from federation.peers.agreements import Partner, partners
+from federation.storage.database import Database
+from federation.telemetry import logger
+from federation.world import World
+
+FIRST_BACKOFF_SECONDS = 5
+LONGEST_BACKOFF_SECONDS = 6 * 3600
+LEASE_SECONDS = 900
+AT_ONCE = 4
+LONGEST_SLEEP_SECONDS = 60.0
+_log = logger("exchange")
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """How one pull went: records taken in, withdrawn and quarantined; `error` is a code, None where all went well."""
+
+    peer: str
+    taken: int = 0
+    withdrawn: int = 0
+    quarantined: int = 0
+    error: str | None = None
+
+
+Sync = Callable[[Partner], Pulled]
+"""Pulls one peer to the end; raises FederationError where it cannot."""
+
+
+def jitter(world: World, subject: str) -> float:
+    """A factor between 0.9 and 1.1, so that nodes do not all ask at the same moment."""
+    return 0.9 + 0.2 * world.draw("jitter", subject, 2)[0] / 255
+
+
+def backoff_seconds(world: World, peer: str, failures: int, interval: int) -> float:
+    """The pause before the next try: the interval after a success, else doubling from 5 seconds up to 6 hours."""
+    if failures == 0:
+        return interval * jitter(world, f"{peer} {world.timestamp()}")
+    pause = min(FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 20), LONGEST_BACKOFF_SECONDS)
+    return pause * jitter(world, f"{peer} {failures}")
+
+
+class ExchangeLoop:
+    """Pulls all peers that are due, over and over, in a thread of its own.
+
+    `sync` pulls one peer, `holder` names this process (several may run the loop; a lease a peer keeps them apart),
+    `interval` is in seconds. `wake` makes every peer due now.
+    """
+
+    def __init__(self, database: Database, world: World, sync: Sync, holder: str, interval: int = 300) -> None:
+        self._database = database
+        self._world = world
+        self._sync = sync
+        self._holder = holder
+        self._interval = interval
+        self._stopping = Event()
+        self._waking = Event()
+        self._hurried: set[int] = set()
+        self._lock = Lock()
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Begin in the background."""
+        self._thread = Thread(target=self._run, name="exchange", daemon=True)
+        self._thread.start()
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """End after the checkpoint at hand; waits at most `seconds`. A pull cut short goes on after the next start."""
+        self._stopping.set()
+        self._waking.set()
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether pulls should end at their next checkpoint."""
+        return self._stopping.is_set()
+
+    def wake(self, pid: int | None = None) -> None:
+        """Pull now, whatever the interval or the backoff says: one peer, or all."""
+        with self._lock:
+            self._hurried |= {who.pid for who in partners(self._database)} if pid is None else {pid}
+        self._waking.set()
+
+    def due(self) -> list[Partner]:
+        """The peers to pull now, those that waited longest first. A frozen peer is never due."""
+        now = self._world.now()
+        with self._lock:
+            hurried, self._hurried = self._hurried, set()
+        waiting = []
+        for who in partners(self._database):
+            next_try = state.sync_state_of(self._database, who.pid).next_try
+            if not who.frozen and (who.pid in hurried or next_try is None or next_try <= now):
+                waiting.append((next_try is not None, next_try or now, who.pid, who))
+        return [who for *_, who in sorted(waiting, key=lambda each: each[:3])]
+
+    def round(self) -> list[Pulled]:
+        """Pull every peer that is due, up to four at once; what each gave. Raises nothing that one peer causes."""
+        waiting = self.due()
+        if not waiting:
+            return []
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pull") as pool:
+            running = [pool.submit(self.pull, who) for who in waiting]
+            wait(running)
+        return [each.result() for each in running]
+
+    def pull(self, who: Partner) -> Pulled:
+        """Pull one peer, write down how it went and when it is due again."""
+        lease = f"sync:{who.pid}"
+        try:
+            if not state.take_lease(self._database, lease, self._holder, self._world.timestamp(), LEASE_SECONDS):
+                return Pulled(who.name, error="BUSY")
+            try:
+                pulled = self._attempt(who)
+                self._note(who, pulled.error)
+            finally:
+                state.give_lease_back(self._database, lease, self._holder)
+        except FederationError as error:
+            _log.error("exchange_state_not_written", peer=who.name, code=error.code)
+            return Pulled(who.name, error=error.code)
+        return pulled
+
+    def _attempt(self, who: Partner) -> Pulled:
+        try:
+            pulled = self._sync(who)
+        except FederationError as error:
+            _log.warning("exchange_failed", peer=who.name, code=error.code, kind=type(error).__name__)
+            return Pulled(who.name, error=error.code)
+        except Exception as error:  # one peer's answer must not stop the others, whatever it triggered here
+            _log.error("exchange_broke", peer=who.name, kind=type(error).__name__)
+            return Pulled(who.name, error="INTERNAL")
+        _log.info(
+            "exchanged",
+            peer=who.name,
+            taken=pulled.taken,
+            withdrawn=pulled.withdrawn,
+            quarantined=pulled.quarantined,
+        )
+        return pulled
+
+    def _note(self, who: Partner, error: str | None) -> None:
+        failures = 0 if error is None else state.sync_state_of(self._database, who.pid).failures + 1
+        now = self._world.now()
+        pause = backoff_seconds(self._world, who.name, failures, self._interval)
+        state.note_result(
+            self._database,
+            who.pid,
+            failures=failures,
+            next_try=now + timedelta(seconds=pause),
+            success=now if error is None else None,
+            error=error,
+        )
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._waking.clear()
+            try:
+                self.round()
+                pause = self._until_next()
+            except Exception as error:  # the loop outlives a full disk and a database that is away
+                _log.error("exchange_loop_broke", kind=type(error).__name__)
+                pause = float(FIRST_BACKOFF_SECONDS)
+            self._waking.wait(pause)
+
+    def _until_next(self) -> float:
+        now = self._world.now()
+        pauses = [LONGEST_SLEEP_SECONDS]
+        for who in partners(self._database):
+            next_try = state.sync_state_of(self._database, who.pid).next_try
+            if not who.frozen:
+                pauses.append((next_try - now).total_seconds() if next_try else 0.0)
+        return max(min(pauses), 0.2)

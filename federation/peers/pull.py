@@ -1,0 +1,350 @@
+"""Pulling from one peer: ask for what changed, check every line, apply each checkpoint in one transaction.
+
+The cursor moves in the transaction that applies, by compare-and-set: replays, duplicates, reorders and cut answers are
+nothing, or part of the way. What is poison is named in quarantine and never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import orjson
+from sqlalchemy import Connection
+
+from federation.errors import Conflict, RateLimited, Unavailable
+from federation.keys import b64, unb64
+from federation.outbound import lines
+from federation.peers import state
+from federation.peers.agreements import EXCHANGE, Partner
+from federation.peers.arrival import Arrival, Arrived, Gatehouse, Gone, Poison
+from federation.peers.loop import Pulled
+from federation.peers.provenance import VerifiedSignatures
+from federation.peers.slices import Slices
+from federation.peers.state import Run, SyncState
+from federation.peers.wire import MEDIA_TYPE, AnswerBroken, Caps, decompressed, parsed
+from federation.records.registry import RECORD_TYPES
+from federation.storage.database import Database
+from federation.world import World
+
+CHANGES_PATH = "/exchange/changes"
+RECONCILE_PATH = "/exchange/reconcile"
+SCOPES = frozenset({EXCHANGE})
+ANSWER_BYTES = 16 * 1024 * 1024
+MAX_RESTARTS = 3
+_ORDER = {key: place for place, key in enumerate(RECORD_TYPES)}
+_OVER = "~"
+"""In the place of a type in a run: all types were told."""
+
+
+def _place(kind: str | None) -> int:
+    return 0 if kind is None else _ORDER.get(kind, len(_ORDER))
+
+
+class Session(Protocol):
+    """The part of the OAuth client that a pull needs; see `oauth.client.PeerSession`."""
+
+    def stream(self, issuer: str, scopes: frozenset[str], method: str, path: str, **more: Any) -> Any:
+        """One request with token and proof; a context manager of an answer with status, headers and chunks."""
+        ...
+
+
+class ReconcileNeeded(Conflict):
+    """The peer cannot go on from the cursor: the slice has to be pulled anew."""
+
+
+@dataclass
+class _Batch:
+    """What has arrived since the last checkpoint."""
+
+    puts: dict[tuple[str, str, bytes], Arrived] = field(default_factory=dict)
+    gone: dict[tuple[str, str, bytes], Gone] = field(default_factory=dict)
+    poison: list[Poison] = field(default_factory=list)
+    lines: int = 0
+    size: int = 0
+
+    def put(self, item: Arrived) -> None:
+        key = (item.type, item.origin, item.id)
+        self.gone.pop(key, None)
+        self.puts[key] = item
+
+    def leave(self, item: Gone) -> None:
+        key = (item.type, item.origin, item.id)
+        self.puts.pop(key, None)
+        self.gone[key] = item
+
+    def spoil(self, poison: Poison) -> None:
+        """Poison in the place of a record: what was held of it before is not what the peer shows now."""
+        self.poison.append(poison)
+        if len(poison.id) == 16 and poison.type in RECORD_TYPES:
+            self.leave(Gone(poison.type, poison.id, poison.origin))
+
+
+@dataclass
+class _Tally:
+    taken: int = 0
+    withdrawn: int = 0
+    quarantined: int = 0
+
+
+Progress = Callable[[int], None]
+
+
+class Puller:
+    """Pulls peers for one node. `me` is this node's thumbprint as an origin, `slices` writes what arrives, `stopping`
+    says whether to end at the next checkpoint. Thread-safe; one pull a peer is the caller's part."""
+
+    def __init__(
+        self,
+        database: Database,
+        world: World,
+        me: str,
+        session: Session,
+        slices: Slices,
+        *,
+        caps: Caps | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._database = database
+        self._world = world
+        self._me = me
+        self._session = session
+        self._slices = slices
+        self._caps = caps or Caps()
+        self._stopping = stopping
+        self._verified = VerifiedSignatures()
+
+    def sync(self, who: Partner, progress: Progress = lambda done: None) -> Pulled:
+        """Pull a peer until nothing more is there; `progress` hears the number of records done at each checkpoint.
+
+        Raises Conflict if another pull of this peer was faster, AnswerBroken, and what the session raises. What was
+        applied before stays applied, and what was withdrawn is erased from the files in any case.
+        """
+        tally = _Tally()
+        try:
+            more, restarts = True, 0
+            while more and not self._stopping():
+                try:
+                    more = self._one(who, tally, progress)
+                except ReconcileNeeded:
+                    restarts += 1
+                    if restarts > MAX_RESTARTS:
+                        raise
+                    self._begin(state.sync_state_of(self._database, who.pid))
+        finally:
+            self._slices.drop_ended(who.pid, self._world.timestamp())
+            self._slices.erase_if_due()
+        return Pulled(who.name, tally.taken, tally.withdrawn, tally.quarantined)
+
+    def _one(self, who: Partner, tally: _Tally, progress: Progress) -> bool:
+        now = state.sync_state_of(self._database, who.pid)
+        if now.run is None and now.cursor is None:
+            now = self._begin(now)
+        return self._reconcile(who, now, tally, progress) if now.run else self._changes(who, now, tally, progress)
+
+    def _begin(self, now: SyncState) -> SyncState:
+        """A new reconcile run, with a name that the source has not seen."""
+        subject = f"{self._me} {now.pid} {now.incarnation} {now.epoch} {now.cursor} {now.run and now.run.name}"
+        run = Run(self._world.draw("reconcile", subject, 16).hex())
+        with self._database.write() as conn:
+            return state.advance(conn, now, incarnation=None, epoch=None, cursor=None, run=run)
+
+    def _changes(self, who: Partner, now: SyncState, tally: _Tally, progress: Progress) -> bool:
+        asked = {"incarnation": now.incarnation, "epoch": now.epoch, "cursor": now.cursor, "limit": ANSWER_BYTES}
+        arrival, batch, first = self._arrival(who), _Batch(), now.cursor
+        with self._ask(who, CHANGES_PATH, asked) as answer:
+            for item, size in self._items(answer):
+                if self._take(arrival, batch, item, size):
+                    continue
+                if item["k"] not in ("check", "end"):
+                    raise AnswerBroken("The answer holds a line that has no place in it.")
+                cursor = _token(item.get("c"))
+                if cursor != now.cursor or batch.lines:
+                    now = self._apply(who, now, arrival, batch, tally, cursor=cursor)
+                    progress(tally.taken + tally.withdrawn)
+                    batch = _Batch()
+                if item["k"] == "end":
+                    return item.get("more") is True and now.cursor != first
+                if self._stopping():
+                    return False
+        raise AnswerBroken("The answer was cut off; what came whole was taken in.")
+
+    def _reconcile(self, who: Partner, now: SyncState, tally: _Tally, progress: Progress) -> bool:
+        run = now.run or Run("")
+        asked = {
+            "run": run.name,
+            "incarnation": now.incarnation,
+            "epoch": now.epoch,
+            "type": run.type,
+            "after": run.after and b64(bytes.fromhex(run.after)),
+            "limit": ANSWER_BYTES,
+        }
+        arrival, batch, begun = self._arrival(who), _Batch(), None
+        with self._ask(who, RECONCILE_PATH, asked) as answer:
+            for item, size in self._items(answer):
+                if item["k"] == "start" and begun is None:
+                    begun = {"incarnation": _token(item.get("n")), "epoch": _epoch(item.get("e"))}
+                elif self._take(arrival, batch, item, size):
+                    continue
+                elif begun is None:
+                    raise AnswerBroken("The answer does not say where it begins.")
+                elif item["k"] == "check":
+                    if item.get("t") in RECORD_TYPES:
+                        reached = self._reached(now.run or run, item)
+                        now = self._apply(who, now, arrival, batch, tally, **begun, run=reached)
+                        progress(tally.taken)
+                    batch = _Batch()
+                    if self._stopping():
+                        return False
+                elif item["k"] == "end":
+                    if item.get("more") is True:
+                        return now.run != run
+                    done = Run(run.name, _OVER, None)
+                    self._apply(who, now, arrival, batch, tally, **begun, run=done, cursor=_token(item.get("c")))
+                    return True
+                else:
+                    raise AnswerBroken("The answer holds a line that has no place in it.")
+        raise AnswerBroken("The answer was cut off; what came whole was taken in.")
+
+    def _reached(self, run: Run, item: Mapping[str, Any]) -> Run:
+        """Where a range ends: the types come in their order, and the ids within a type in theirs."""
+        kind, upto = str(item["t"]), _id(item.get("to"))
+        if _ORDER[kind] < _place(run.type) or (
+            kind == run.type and upto is not None and upto.hex() <= (run.after or "")
+        ):
+            raise AnswerBroken("The answer goes back to what was already told.")
+        if upto is None:
+            following = [key for key, place in _ORDER.items() if place > _ORDER[kind]]
+            return Run(run.name, following[0] if following else _OVER, None)
+        return Run(run.name, kind, upto.hex())
+
+    def _arrival(self, who: Partner) -> Arrival:
+        return Arrival(
+            Gatehouse(
+                self._me,
+                who.origin,
+                RECORD_TYPES,
+                self._world.timestamp(),
+                self._verified,
+                self._slices.known_origin,
+                self._slices.known_terms,
+                self._slices.accept_values,
+            )
+        )
+
+    def _take(self, arrival: Arrival, batch: _Batch, item: dict[str, Any], size: int) -> bool:
+        """Put a line into the batch; False for a line that is no content."""
+        kind = item["k"]
+        if kind in ("check", "end", "start"):
+            return False
+        batch.lines += 1
+        batch.size += size
+        if batch.lines > self._caps.lines or batch.size > self._caps.held_bytes:
+            raise AnswerBroken("The answer goes on for too long without a checkpoint.")
+        try:
+            if kind == "put":
+                batch.put(arrival.put(item))
+            elif kind == "withdraw":
+                batch.leave(arrival.gone(item))
+            elif kind == "origin":
+                arrival.origin_line(item)
+            elif kind == "terms":
+                arrival.terms_line(item)
+        except Poison as poison:
+            batch.spoil(poison)
+        return True
+
+    def _apply(
+        self, who: Partner, now: SyncState, arrival: Arrival, batch: _Batch, tally: _Tally, **moves: Any
+    ) -> SyncState:
+        """One checkpoint in one transaction: what came, what left, what is poison, and the cursor."""
+        reached = moves.get("run")
+        with self._database.write() as conn:
+            after = state.advance(conn, now, **{**moves, "run": None if moves.get("cursor") else reached})
+            gone = dict(batch.gone)
+            if now.run is not None and reached is not None:
+                gone |= self._left_behind(conn, who, now.run, reached, batch)
+            counts = self._slices.apply(conn, who.pid, arrival, list(batch.puts.values()), list(gone.values()))
+            for poison in batch.poison:
+                state.quarantine_item(
+                    conn, who.pid, poison.type, poison.origin, poison.id, poison.reason, self._world.now()
+                )
+        tally.taken += counts.taken
+        tally.withdrawn += counts.withdrawn
+        tally.quarantined += len(batch.poison)
+        return after
+
+    def _left_behind(
+        self, conn: Connection, who: Partner, before: Run, after: Run, batch: _Batch
+    ) -> dict[tuple[str, str, bytes], Gone]:
+        """What is held in the range that was just told and was not told again. Types that were passed over are
+        empty at the peer."""
+        found: dict[tuple[str, str, bytes], Gone] = {}
+        start, end = _place(before.type), _place(after.type)
+        for kind, place in _ORDER.items():
+            low = bytes.fromhex(before.after) if kind == before.type and before.after else None
+            high = bytes.fromhex(after.after) if kind == after.type and after.after else None
+            if start <= place < end or (place == end and high is not None):
+                for gone in self._slices.held(conn, who.pid, kind, low, high):
+                    if (kind, gone.origin, gone.id) not in batch.puts:
+                        found[kind, gone.origin, gone.id] = gone
+        for kind, _, id in batch.puts:
+            low_ok = before.after is None or kind != before.type or id.hex() > before.after
+            high_ok = after.after is None or kind != after.type or id.hex() <= after.after
+            if not (start <= _ORDER[kind] <= end and low_ok and high_ok):
+                raise AnswerBroken("A record stands outside of the range that it was told in.")
+        return found
+
+    @contextmanager
+    def _ask(self, who: Partner, path: str, asked: dict[str, Any]) -> Iterator[Any]:
+        with self._session.stream(
+            who.issuer,
+            SCOPES,
+            "POST",
+            path,
+            headers={"content-type": "application/json", "accept": MEDIA_TYPE, "accept-encoding": "zstd"},
+            content=orjson.dumps(asked),
+            max_bytes=self._caps.answer_bytes,
+            timeout=self._caps.seconds,
+        ) as answer:
+            if answer.status == 409:
+                raise ReconcileNeeded("The peer asks for the slice to be pulled anew.")
+            if answer.status == 429:
+                raise RateLimited("The peer is busy; it is asked again later.")
+            if answer.status != 200:
+                raise Unavailable(f"The peer does not answer the exchange (status {answer.status}).")
+            yield answer
+
+    def _items(self, answer: Any) -> Iterator[tuple[dict[str, Any], int]]:
+        chunks = answer.chunks
+        if answer.headers.get("content-encoding") == "zstd":
+            chunks = decompressed(chunks)
+        for raw in lines(chunks, max_bytes=self._caps.answer_bytes, max_line=self._caps.line_bytes):
+            if raw:
+                yield parsed(raw), len(raw)
+
+
+def _token(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise AnswerBroken("The answer lacks its cursor.")
+    return value
+
+
+def _epoch(value: Any) -> int:
+    if type(value) is not int or not 0 < value < 2**53:
+        raise AnswerBroken("The answer lacks its epoch.")
+    return value
+
+
+def _id(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        id = unb64(value)
+    except (ValueError, TypeError, AttributeError):
+        id = b""
+    if len(id) != 16:
+        raise AnswerBroken("A range of the answer has no end.")
+    return id

@@ -1,0 +1,123 @@
+"""The web edge of the exchange: `/exchange/join`, `/exchange/changes`, `/exchange/reconcile`.
+
+It decides nothing: who asks is said by `authenticate`, what they get by `serve`. The work is done in threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import orjson
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from federation.errors import BadInput, FederationError, RateLimited
+from federation.peers import serve, trust
+from federation.peers.serve import Reconcile, Source
+from federation.peers.wire import MEDIA_TYPE, compressed
+from federation.policies.viewer import Viewer
+
+MAX_REQUEST_BYTES = 16_384
+STREAMS = 16
+JOINS = 2
+
+Authenticate = Callable[[Request], Viewer]
+"""The resource server's check: the viewer of a request, or the error that it is answered with. Synchronous."""
+
+Answering = Callable[[Source, str, dict[str, Any]], Iterator[bytes]]
+
+
+def exchange_routes(source: Source, authenticate: Authenticate) -> list[Route]:
+    """The routes of the exchange. At most 16 answers stream at once, and one to each peer; more get 429."""
+    streaming: set[str] = set()
+    joining = anyio.CapacityLimiter(JOINS)
+
+    async def join(request: Request) -> Response:
+        try:
+            token = (await _body(request)).decode("ascii", "replace")
+            async with joining:
+                answer = await run_in_threadpool(trust.join, source.database, source.world, source.me, token)
+        except FederationError as error:
+            return refusal(error)
+        return Response(answer, media_type="application/jwt", headers={"cache-control": "no-store"})
+
+    def answering(answer: Answering) -> Callable[[Request], Any]:
+        async def endpoint(request: Request) -> Response:
+            subject = None
+            try:
+                viewer = await run_in_threadpool(authenticate, request)
+                serve.check_viewer(viewer)
+                asked = _asked(await _body(request))
+                if viewer.subject in streaming or len(streaming) >= STREAMS:
+                    raise RateLimited("An exchange with this peer is under way; try again in a moment.")
+                subject = viewer.subject
+                streaming.add(subject)
+                blocks = await run_in_threadpool(answer, source, subject, asked)
+            except FederationError as error:
+                if subject is not None:
+                    streaming.discard(subject)
+                return refusal(error)
+            except BaseException:
+                streaming.discard(subject or "")
+                raise
+            return _Stream(blocks, lambda: streaming.discard(subject))
+
+        return endpoint
+
+    return [
+        Route(trust.JOIN_PATH, join, methods=["POST"]),
+        Route(serve.CHANGES_PATH, answering(serve.changes), methods=["POST"]),
+        Route(serve.RECONCILE_PATH, answering(serve.reconcile), methods=["POST"]),
+    ]
+
+
+class _Stream(StreamingResponse):
+    """A compressed answer, made block by block in a thread; `done` is called however it ends."""
+
+    def __init__(self, blocks: Iterator[bytes], done: Callable[[], None]) -> None:
+        super().__init__(
+            iterate_in_threadpool(compressed(blocks)),
+            media_type=MEDIA_TYPE,
+            headers={"content-encoding": "zstd", "cache-control": "no-store"},
+        )
+        self._done = done
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._done()
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_REQUEST_BYTES:
+            raise BadInput("The request is too long.")
+    return body
+
+
+def _asked(body: bytes) -> dict[str, Any]:
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        asked = None
+    if not isinstance(asked, dict):
+        raise BadInput("The request must be a JSON object.")
+    return asked
+
+
+def refusal(error: FederationError) -> Response:
+    """The answer to a request that is refused: code and sentence, and what to begin anew with after a 409."""
+    body: dict[str, Any] = {"error": error.code, "message": error.message}
+    headers = dict(getattr(error, "headers", {}) or {})
+    if isinstance(error, Reconcile):
+        body["error"] = "reconcile"
+    if isinstance(error, RateLimited):
+        headers["retry-after"] = "5"
+    return JSONResponse(body, error.status, headers=headers)

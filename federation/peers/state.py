@@ -1,0 +1,271 @@
+"""What the exchange remembers on both sides: epochs and tokens of the peers served here, cursors of those pulled from.
+
+Only rows about the exchange itself; never a record. Every change of a cursor is a compare-and-set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from federation.errors import Conflict
+from federation.storage.database import Database
+from federation.storage.journal import Position
+from federation.storage.tables import grants, leases, meta, quarantine, served, sync_state
+from federation.world import World
+
+INCARNATION = "incarnation"
+ERASE_DUE = "erase_due"
+
+
+def meta_value(conn: Connection, key: str) -> str | None:
+    """A value of the node's own notes; None if there is none."""
+    return conn.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one_or_none()
+
+
+def set_meta(conn: Connection, key: str, value: str | None) -> None:
+    """Write a value of the node's own notes; None removes it."""
+    conn.execute(delete(meta).where(meta.c.key == key))
+    if value is not None:
+        conn.execute(insert(meta).values(key=key, value=value))
+
+
+def incarnation(database: Database, world: World) -> str:
+    """The random name of this life of the database; made if there is none. `renew_incarnation` after a restore."""
+    with database.read() as conn:
+        found = meta_value(conn, INCARNATION)
+    if found is not None:
+        return found
+    with database.write() as conn:
+        found = meta_value(conn, INCARNATION)
+        if found is None:
+            found = world.draw("incarnation", size=16).hex()
+            set_meta(conn, INCARNATION, found)
+    return found
+
+
+def renew_incarnation(database: Database, world: World) -> str:
+    """A new incarnation, after a restore or a clone: every peer then reconciles. Gives it."""
+    with database.write() as conn:
+        before = meta_value(conn, INCARNATION) or ""
+        fresh = world.draw("incarnation", before, 16).hex()
+        set_meta(conn, INCARNATION, fresh)
+    return fresh
+
+
+# What is served to a peer
+
+
+def epoch_of(database: Database, pid: int, class_key: str) -> int:
+    """The epoch of a peer under its present class: one more than before whenever the class is another."""
+    with database.read() as conn:
+        row = conn.execute(select(grants).where(grants.c.peer == pid)).mappings().one_or_none()
+    if row is not None and row["class"] == class_key:
+        return row["epoch"]
+    with database.write() as conn:
+        row = conn.execute(select(grants).where(grants.c.peer == pid)).mappings().one_or_none()
+        if row is not None and row["class"] == class_key:
+            return row["epoch"]
+        epoch = 1 if row is None else row["epoch"] + 1
+        conn.execute(delete(grants).where(grants.c.peer == pid))
+        conn.execute(insert(grants).values({"peer": pid, "class": class_key, "epoch": epoch}))
+    return epoch
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A peer as it stands now: its row number, this node's incarnation, its class and epoch."""
+
+    pid: int
+    incarnation: str
+    class_key: str
+    epoch: int
+
+
+def served_position(conn: Connection, standing: Standing, token: str) -> Position | None:
+    """How far a token of this epoch stands for in the journal; None for a token that was never given out."""
+    found = conn.execute(
+        select(served.c.pos_to)
+        .where(
+            served.c.peer == standing.pid,
+            served.c.token_to == token,
+            served.c.incarnation == standing.incarnation,
+            served.c.epoch == standing.epoch,
+        )
+        .order_by(served.c.sid.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return None if found is None else Position.parse(found)
+
+
+def write_served(
+    conn: Connection, standing: Standing, tokens: tuple[str, str], span: tuple[str, str], policy: str, at: datetime
+) -> None:
+    """Write down what is about to go out: the token before and after it, and from where to where it reaches."""
+    row = {
+        "peer": standing.pid,
+        "incarnation": standing.incarnation,
+        "epoch": standing.epoch,
+        "class": standing.class_key,
+        "token_from": tokens[0],
+        "token_to": tokens[1],
+        "pos_from": span[0],
+        "pos_to": span[1],
+        "policy": policy,
+        "at": at.isoformat(),
+    }
+    conn.execute(insert(served).values(row))
+
+
+def move_served(conn: Connection, standing: Standing, token: str, position: Position) -> None:
+    """Remember that nothing between a token's position and this one concerns the peer. The token stays the same, so
+    that a hidden write changes no byte for it."""
+    where = (
+        (served.c.peer == standing.pid)
+        & (served.c.token_to == token)
+        & (served.c.incarnation == standing.incarnation)
+        & (served.c.epoch == standing.epoch)
+    )
+    newest = select(served.c.sid).where(where).order_by(served.c.sid.desc()).limit(1).scalar_subquery()
+    conn.execute(update(served).where(served.c.sid == newest).values(pos_to=str(position)))
+
+
+# What is pulled from a peer
+
+
+@dataclass(frozen=True)
+class Run:
+    """A reconcile under way: its random name, the type that is next and the id after which to go on (hex)."""
+
+    name: str
+    type: str | None = None
+    after: str | None = None
+
+    def written(self) -> str:
+        """As it is kept."""
+        return json.dumps([self.name, self.type, self.after], separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class SyncState:
+    """How far a peer was pulled. Without a cursor, or with a run, the next pull reconciles."""
+
+    pid: int
+    incarnation: str | None = None
+    epoch: int | None = None
+    cursor: str | None = None
+    run: Run | None = None
+    failures: int = 0
+    next_try: datetime | None = None
+    last_success: datetime | None = None
+    last_error: str | None = None
+
+
+def sync_state_of(database: Database, pid: int) -> SyncState:
+    """The state of pulling from a peer; a fresh one where it was never pulled."""
+    with database.read() as conn:
+        row = conn.execute(select(sync_state).where(sync_state.c.via == pid)).one_or_none()
+    if row is None:
+        return SyncState(pid)
+    return SyncState(
+        pid,
+        row.incarnation,
+        row.epoch,
+        row.cursor,
+        Run(*json.loads(row.reconcile)) if row.reconcile else None,
+        row.failures,
+        datetime.fromisoformat(row.next_try) if row.next_try else None,
+        datetime.fromisoformat(row.last_success) if row.last_success else None,
+        row.last_error,
+    )
+
+
+def advance(conn: Connection, before: SyncState, **changes: Any) -> SyncState:
+    """Move a pull on, if it still stands where the caller read it; in the transaction that applies what was pulled.
+
+    Raises Conflict where another pull was faster: the whole transaction is then nothing.
+    """
+    after = replace(before, **changes)
+    _ensure(conn, before.pid)
+    moved = conn.execute(
+        update(sync_state)
+        .where(
+            sync_state.c.via == before.pid,
+            sync_state.c.incarnation.is_not_distinct_from(before.incarnation),
+            sync_state.c.epoch.is_not_distinct_from(before.epoch),
+            sync_state.c.cursor.is_not_distinct_from(before.cursor),
+            sync_state.c.reconcile.is_not_distinct_from(before.run.written() if before.run else None),
+        )
+        .values(
+            incarnation=after.incarnation,
+            epoch=after.epoch,
+            cursor=after.cursor,
+            reconcile=after.run.written() if after.run else None,
+        )
+    )
+    if moved.rowcount != 1:
+        raise Conflict("Another exchange with this peer was faster; nothing was applied twice.")
+    return after
+
+
+def _ensure(conn: Connection, pid: int) -> None:
+    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
+    conn.execute(dialect.insert(sync_state).values(via=pid, failures=0).on_conflict_do_nothing())
+
+
+def note_result(
+    database: Database, pid: int, *, failures: int, next_try: datetime, success: datetime | None, error: str | None
+) -> None:
+    """Write down how a pull ended and when the next is due. `error` is a code, never a text from outside."""
+    values: dict[str, Any] = {"failures": failures, "next_try": next_try.isoformat(), "last_error": error}
+    if success is not None:
+        values["last_success"] = success.isoformat()
+    with database.write() as conn:
+        _ensure(conn, pid)
+        conn.execute(update(sync_state).where(sync_state.c.via == pid).values(**values))
+
+
+def quarantine_item(
+    conn: Connection, pid: int, type_key: str, origin: str, id: bytes, reason: str, at: datetime
+) -> None:
+    """Keep word of an item that was not taken in: whose it was said to be and why, never what it held."""
+    key = {"via": pid, "type": type_key[:64], "origin": origin[:64], "id": id[:16]}
+    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(quarantine).values(**key, reason=reason[:200], at=at.isoformat())
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=["via", "type", "origin", "id"],
+            set_={"reason": statement.excluded.reason, "at": statement.excluded.at},
+        )
+    )
+
+
+def take_lease(database: Database, name: str, holder: str, now: int, seconds: int) -> bool:
+    """Whether `holder` may work under this name until `now + seconds`: one process at a time, also after a crash."""
+    dialect = postgresql if database.dialect == "postgresql" else sqlite
+    statement = dialect.insert(leases).values(name=name, holder=holder, expires=now + seconds)
+    taken = statement.on_conflict_do_update(
+        index_elements=["name"],
+        set_={"holder": holder, "expires": now + seconds},
+        where=(leases.c.expires <= now) | (leases.c.holder == holder),
+    )
+    with database.write() as conn:
+        return conn.execute(taken).rowcount == 1
+
+
+def give_lease_back(database: Database, name: str, holder: str) -> None:
+    """Let others work under this name again."""
+    with database.write() as conn:
+        conn.execute(delete(leases).where(leases.c.name == name, leases.c.holder == holder))
+
+
+def digest(parts: Mapping[str, Any] | list[Any]) -> str:
+    """A short hash of JSON-able parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]
