@@ -154,7 +154,6 @@ def class_key(policy: Policy, viewer: Viewer, catalogue: Catalogue, codes_versio
     body = [
         "class",
         codes_version,
-        viewer.at_home,
         [[key, projection.key] for key, projection in seen.items()],
         viewer.affiliation if seen and viewer.affiliation in AFFILIATIONS else None,
         viewer.subject if pairwise else None,

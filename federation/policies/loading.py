@@ -86,9 +86,7 @@ def _type_rules(page: _Page, key: str, table: object) -> list[Rule]:
         path = (key, written)
         field = _field(page, kind, path, written)
         if field.name in spelled:
-            other = (key, spelled[field.name])
-            later = max(path, other, key=lambda one: page.places.line(one) or 0)
-            page.refuse(later, f"the field is named twice, as {spelled[field.name]} and as {written}")
+            page.refuse(path, f"the field is named twice, as {spelled[field.name]} and as {written}")
         spelled[field.name] = written
         rules[field.name] = _rule(page, kind, field, path, value)
     return list(rules.values())

@@ -354,6 +354,12 @@ def test_what_the_origin_does_not_label_goes_nowhere() -> None:
     assert decide(DEFAULT, everything(), "resource", terms).steps == {"title": "exact"}
 
 
+def test_what_the_origin_calls_community_is_not_published_by_a_wider_rule_of_ours() -> None:
+    terms = terms_for("resource", labels={"title": (("exact", COMMUNITY),), "languages": (("macro", OPEN),)})
+    assert decide(DEFAULT, client("resource:open"), "resource", terms).steps == {"languages": "macro"}
+    assert decide(DEFAULT, client("resource:community"), "resource", terms).steps["title"] == "exact"
+
+
 def test_caps_of_the_origin_bind() -> None:
     terms = terms_for("resource", caps={"languages": "macro", "title": None})
     steps = decide(DEFAULT, everything(), "resource", terms).steps
