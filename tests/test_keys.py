@@ -150,6 +150,8 @@ def test_a_key_set_is_bounded() -> None:
 def test_a_private_key_is_read_whole_or_refused() -> None:
     key = generate_key()
     assert signing_key(dict(key.jwk)).thumbprint == key.thumbprint
+    edwards = generate_key("Ed25519")
+    assert signing_key(dict(edwards.jwk)).signature(b"x") == edwards.signature(b"x")
     rsa = rsa_jwk()
     for bad in (
         key.public_jwk,
@@ -246,6 +248,13 @@ def test_keys_are_made_once_and_for_the_owner_alone(tmp_path: Path) -> None:
     assert files == ["peer.jwk", "provenance.jwk", "secret", "tokens.jwk"]
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()} == {0o600}
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
+
+
+def test_of_two_processes_that_make_keys_at_once_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = create_keys(tmp_path, real_world())
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # as the slower process saw it
+    assert create_keys(tmp_path, real_world()).origin == first.origin
+    assert not list((tmp_path / "keys").glob("*.new"))
 
 
 def test_keys_are_whole_under_a_wide_umask(tmp_path: Path) -> None:

@@ -161,6 +161,7 @@ def test_a_wrong_password_an_unknown_handle_and_a_closed_account_are_nobody(data
     assert check_password(database, "amina", PASSWORD + "!") is None
     assert check_password(database, "nobody", PASSWORD) is None
     assert check_password(database, "ben", PASSWORD) is None
+    assert check_password(database, "ben", "the password of no account") is None
     member = account_viewer(database, "ben")
     assert member is not None
     assert (member.kind, member.scopes) == (ViewerKind.MEMBER, {"records:write"})

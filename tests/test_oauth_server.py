@@ -14,13 +14,16 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from cryptography.hazmat.primitives import serialization
 from joserfc import jwk, jws, jwt
 from oauth_world import RIGHTS, SCOPES, URL, Node
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from federation.errors import Unavailable
 from federation.keys import b64, dpop_proof, generate_key, rotate_tokens, sign
 from federation.keys.node import create_keys
 from federation.oauth.realm import Realm, RegisteredClient
-from federation.oauth.routes import key_set
-from federation.oauth.server import FormRequest, TokenServer
-from federation.oauth.spent import prune
+from federation.oauth.routes import key_set, routes
+from federation.oauth.server import Answer, FormRequest, InvalidProof, NodeClient, TokenServer
+from federation.oauth.spent import SpentIdentifiers, prune
 from federation.policies.viewer import ViewerKind
 from federation.storage.database import Database
 
@@ -475,3 +478,45 @@ def test_a_seeded_world_gives_the_same_token_twice(make_database: Any) -> None:
         proof = dpop_proof(proof_key, "POST", f"{URL}/oauth/token", node.now, "one", nonce=node.nonce())
         answers.append(node.ask(headers={"dpop": proof}).json())
     assert answers[0] == answers[1]
+
+
+def test_row_20_no_grant_gets_a_token_without_a_proof(node: Node) -> None:
+    client = node.realm.active_client(node.client.client_id)
+    assert client is not None
+    with pytest.raises(InvalidProof):
+        TokenServer(node.realm).generate_token("any", NodeClient(client), scope="resource:open")
+
+
+def test_a_node_that_cannot_write_says_so(node: Node) -> None:
+    class Full(TokenServer):
+        def token(self, request: FormRequest) -> Answer:
+            raise Unavailable("The disk is full.")
+
+    app = TestClient(Starlette(routes=routes(node.realm, Full(node.realm))), base_url=URL)
+    refused(app.post("/oauth/token", data=node.form()), "temporarily_unavailable", 503)
+
+
+def test_requests_that_fail_together_are_all_refused(node: Node) -> None:
+    class Gone:
+        paramstyle = "named"
+
+        @property
+        def engine(self) -> Any:
+            raise Unavailable("The database is gone.")
+
+        def write(self) -> Any:
+            raise Unavailable("The database is gone.")
+
+    spent = SpentIdentifiers(Gone(), node.world)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(8) as pool:
+        attempts = [pool.submit(spent.spend, [(bytes([n]) * 16, node.now)]) for n in range(8)]
+    assert all(isinstance(attempt.exception(), Unavailable) for attempt in attempts)
+
+
+def test_many_requests_at_once_are_each_answered_for_themselves(database: Database) -> None:
+    node = Node(database)
+    spent = node.realm.spent
+    digests = [bytes([n % 100]) * 16 for n in range(400)]
+    with ThreadPoolExecutor(16) as pool:
+        fresh = list(pool.map(lambda digest: spent.spend([(digest, node.now + 60)]), digests))
+    assert sum(fresh) == 100

@@ -135,7 +135,7 @@ class PeerSession:
     ) -> Iterator[StreamedResponse]:
         """As `request`, but the body comes as it arrives."""
         server, url = self._server(issuer), issuer + path
-        error = "invalid_token"
+        error, replaced = "invalid_token", False
         for _ in range(ATTEMPTS):
             token = self.token(issuer, scopes)
             sent = {**(headers or {}), **self._headers(server, method, url, token)}
@@ -151,7 +151,8 @@ class PeerSession:
                 renewed = error == "use_dpop_nonce" and fresh not in (None, server.nonce)
                 server.nonce = fresh or server.nonce
                 if error == "invalid_token":
-                    renewed = server.tokens.pop(scopes, None) is not None
+                    server.tokens.pop(scopes, None)
+                    renewed, replaced = not replaced, True
                 elif error == "invalid_dpop_proof":
                     renewed = self._correct_clock(server, answer.headers)
                 if not renewed:

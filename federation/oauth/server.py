@@ -103,11 +103,6 @@ class NodeRequest(OAuth2Request):
         self.spending: list[tuple[bytes, int]] = []
 
     @property
-    def args(self) -> dict[str, str]:
-        """Query parameters: there are none."""
-        return {}
-
-    @property
     def form(self) -> dict[str, str]:
         """The form's fields."""
         return self.payload.data
@@ -251,7 +246,7 @@ class TokenServer(AuthorizationServer):
             raise InvalidClientError("An assertion or proof was used before; make new ones.", status_code=401)
 
     def _authenticate(self, query_client: Any, request: NodeRequest) -> NodeClient:
-        del query_client  # the realm is asked, after the form of the assertion was checked
+        del query_client  # Authlib's way to a client; here the assertion is checked before anybody is looked for
         try:
             shown = check_assertion(self.realm, request.form)
         except AssertionRefused as refused:
@@ -268,25 +263,12 @@ class TokenServer(AuthorizationServer):
 
     # What a framework has to give to Authlib.
 
-    def query_client(self, client_id: str) -> NodeClient | None:
-        """The client with this id, if it is active."""
-        found = self.realm.active_client(client_id)
-        return NodeClient(found) if found else None
-
-    def save_token(self, token: Any, request: Any) -> None:
-        """Nothing is kept: a token says all by itself, until it is revoked."""
-
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nobody listens."""
 
     def create_oauth2_request(self, request: NodeRequest) -> NodeRequest:
         """The request is made at the edge already."""
         return request
-
-    def create_json_request(self, request: Any) -> Any:
-        """No endpoint takes JSON."""
-        del request
-        raise InvalidRequestError("A form is needed, not JSON.")
 
     def handle_response(self, status: int, body: Mapping[str, Any], headers: Any) -> Answer:
         """An answer; a refused client gets no challenge for the Basic scheme, which this node does not have."""
