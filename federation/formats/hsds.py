@@ -93,8 +93,13 @@ class _Reading:
         return shortened(clean, longest)
 
 
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""An id of HSDS 3 is unique in the world: its record stays the same whatever file it comes in."""
+
+
 def _import_row(reading: _Reading, source: str, secret: bytes) -> ImportRow:
     listing, service = reading.listing, reading.listing.service
+    source = "" if _UUID.fullmatch(listing.key) else source
     document = _published(reading)
     training = words.topic_of(listing.terms, repaired(service["name"]))
     if training is not None:
@@ -370,7 +375,7 @@ def _notes(reading: _Reading) -> str:
     lines = [NO_CONSENT, f"Source: {service.file}, id {listing.key}."]
     original = {
         "Name in the source": service["name"],
-        "Other names": "; ".join(listing.other_names),
+        "Other names": "; ".join(name for name in listing.other_names if name != listing.provider),
         "Terms": "; ".join((*listing.terms, *listing.target_groups)),
         "Website": service["url"] or listing.organization["url"] or listing.organization["website"],
         "Hours": "; ".join(dict.fromkeys(hours for hours in _hours(listing) if hours)),

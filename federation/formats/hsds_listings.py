@@ -72,7 +72,8 @@ def gathered(tables: Tables) -> HsdsPackage:
         located.add(row)
     children = _children(tables, set(own), problems)
     terms = _terms(tables)
-    orphans = [row for row in services if row["organization_id"].strip() not in organizations]
+    known_owners = {"", *organizations}
+    orphans = [row for row in services if row["organization_id"].strip() not in known_owners]
     if orphans:
         reason = "names an organisation that is not in the package; taken in without it"
         problems.append(RowProblem(orphans[0].file, orphans[0].line, reason, len(orphans), skipped=False))

@@ -67,15 +67,20 @@ class Tables:
         return self.rows.get(table, [])
 
 
-def read_csv(file: str, content: bytes, tables: Tables, table: str) -> None:
+def read_csv(file: str, content: bytes, tables: Tables, table: str, *, any_header: bool = False) -> None:
     """Appends the rows of a CSV file (RFC 4180, UTF-8). Rows that are not UTF-8 or do not fit the header are noted as
-    problems; BadInput for a file that is no table of HSDS at all."""
+    problems; BadInput for a file that is no table (of HSDS, unless `any_header`) at all."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:4096]:
         raise BadInput(f"{file} is not UTF-8 (it looks like UTF-16); save it as UTF-8.")
     text = content.decode("utf-8-sig", "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [name.strip().strip("\ufeff").lower() for name in next(reader, [])]
-    if "id" not in header and "name" not in header and not any(name.endswith("_id") for name in header):
+    if (
+        not any_header
+        and "id" not in header
+        and "name" not in header
+        and not any(name.endswith("_id") for name in header)
+    ):
         raise BadInput(f"{file} has no header of HSDS columns in its first line.")
     rows = tables.rows.setdefault(table, [])
     ascii_only = content.isascii()

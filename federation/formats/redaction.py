@@ -55,6 +55,7 @@ _LEGAL_END = re.compile(rf"[\s,]+{_LEGAL}\.?$", re.IGNORECASE)
 _SPLIT = re.compile(
     r"\s*[;/]\s*|,\s+|\bformerly(?:\s+known\s+as)?\b|\bd\.?b\.?a\.?\s|\ba\.?k\.?a\.?\s|\bis an? dba of\b", re.IGNORECASE
 )
+_OF = re.compile(r"\s(?:of|for|in|at|de|del|du)\s", re.IGNORECASE)
 _DASH = re.compile(r"\s[-–—]\s")  # noqa: RUF001
 _IN_PARENTHESES = re.compile(r"\(([^()]{2,120})\)")
 _SMALL = frozenset(re.findall(r"\w+", "of the and for in at to a an de la del los las el y et du des le les"))
@@ -142,6 +143,8 @@ def _widened(text: str, tokens: Sequence[tuple[str, int, int]], first: int, fina
         and text[tokens[first - 1][2] : start] == " "
     ):
         start = tokens[first - 1][1]
+    if final > first and end - tokens[final][1] == 1 and text[end : end + 1] == ".":
+        end += 1
     legal = _LEGAL_NEXT.match(text, end)
     return start, legal.end() if legal else end
 
@@ -178,12 +181,13 @@ def provider_names(official: str, others: Iterable[str] = ()) -> ProviderNames:
 
 
 def _variants(name: str) -> set[str]:
-    """A name, and the names within it: in parentheses, after a dash or a comma, without its legal form."""
+    """A name, and the names within it: in parentheses, beside a dash or comma, before `of`, without its legal form."""
     name = repaired(name)
     inside = _IN_PARENTHESES.findall(name)
     bare = _IN_PARENTHESES.sub(" ", name)
     parts = {bare, *inside, *_SPLIT.split(bare)}
     parts |= {part for each in tuple(parts) for part in _DASH.split(each or "") if len(_TOKEN.findall(part)) > 1}
+    parts |= {part for each in tuple(parts) if len(_TOKEN.findall(part := _OF.split(each or "")[0])) > 2}
     found = set()
     for part in parts:
         part = re.sub(r"^the\s+", "", _LEGAL_END.sub("", (part or "").strip(" ,.-\"'")), flags=re.IGNORECASE).strip(
@@ -257,7 +261,7 @@ _COMMON_WORDS = re.sub(
 _NO_COMMON = rf"(?!(?:{_COMMON_WORDS})\b)"
 _PERSON_NAME = (
     rf"{_NO_COMMON}[A-ZÀ-Ý][a-zà-ÿ'’-]+"  # noqa: RUF001
-    rf"(?:\s+(?:[A-Z]\.|[Dd]el?|[Ll]as?|[Vv][ao]n))*\s+{_NO_COMMON}[A-ZÀ-Ý][\w'’-]*[a-zà-ÿ]"  # noqa: RUF001
+    rf"(?:\s+(?:[A-Z]\.|[Dd]el?|[Ll]as?|[Vv][ao]n))*(?:\s+{_NO_COMMON}[A-ZÀ-Ý][\w'’-]*[a-zà-ÿ]){{1,2}}"  # noqa: RUF001
 )
 _PERSON_AFTER_CUE = re.compile(
     r"(?:\b(?:[Cc]ontact(?:ing)?|[Cc]all(?:ing)?|[Ee]-?mail(?:ing)?|[Aa]sk\s+for|[Ss]peak\s+(?:to|with)|[Aa]ttn:?|"

@@ -68,7 +68,7 @@ def without(text: str, found: Sequence[Finding]) -> str:
         last = finding.end
     joined = "".join([*parts, text[last:]])
     joined = re.sub(rf"\(\s*{_MARK}\s*\)", CUT_MARK, joined)
-    return re.sub(rf"{_MARK}(?:[\s,;/|()-]*{_MARK})+", CUT_MARK, joined)
+    return re.sub(rf"{_MARK}(?:[\s,;:/|()-]*{_MARK})+", CUT_MARK, joined)
 
 
 _MARK = re.escape(CUT_MARK)

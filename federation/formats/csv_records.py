@@ -1,0 +1,184 @@
+"""Records as CSV: one type a file, a row a record, the header names fields. Bad rows are reported, the others go on.
+
+Cells: lists with `|` between (`women|youth`); a period as `2024-05-01/2024-05-31`; an amount as `1000-5000 EUR`;
+numbers of codes as `ngo:12|donor:3`; parts of a value as columns of their own (`contact.email`, `provider.kind`); a
+translation as `title@sw`. An `id` column keeps records apart between imports; without one the row itself does."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from federation.errors import BadInput
+from federation.formats.hsds_tables import Row, Tables, read_csv
+from federation.formats.imports import ImportOptions, ImportRow, RowProblem, source_uuid
+from federation.records.base import FieldSpec, RecordType
+from federation.records.registry import RECORD_TYPES
+
+MAX_BYTES = 256 * 1024 * 1024
+_NOT_WRITTEN = ("created_at", "updated_at")
+_LISTS = ("codes",)
+_YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_AMOUNT = re.compile(r"(?:(?P<low>[\d.]*)\s*-\s*(?P<high>[\d.]*)|(?P<value>[\d.]+))\s+(?P<currency>[A-Za-z]{3})")
+_FORMULA = re.compile(r"^[=+\-@\t]")
+
+
+def read_csv_records(
+    path: Path, type_key: str, options: ImportOptions, secret: bytes
+) -> Iterator[ImportRow | RowProblem]:
+    """Every row as a record to take in, or as the problem that it has (file, line, reason).
+
+    Raises BadInput for a file that is no table of the type at all: not UTF-8, or a header with an unknown column.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise BadInput(f"{path.name} is larger than {MAX_BYTES // 1024 // 1024} MB.")
+    record_type = RECORD_TYPES[type_key]
+    tables = Tables(options.source or path.stem)
+    read_csv(path.name, path.read_bytes(), tables, "rows", any_header=True)
+    rows = tables["rows"]
+    header = list(rows[0].cells) if rows else []
+    for column in header:
+        _check_column(column, record_type, path.name)
+    yield from tables.problems
+    for row in rows:
+        try:
+            document = _document(row, record_type, options)
+            document = record_type.normalise(document)
+        except BadInput as error:
+            yield RowProblem(row.file, row.line, error.message)
+            continue
+        key = row["id"].strip() or hashlib.sha256(json.dumps(sorted(row.cells.items())).encode()).hexdigest()
+        yield ImportRow(
+            source_uuid(secret, tables.source, f"{type_key}\0{key}"), type_key, document, row.file, row.line
+        )
+
+
+def write_csv_records(type_key: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of a CSV that `read_csv_records` understands, the header first. Cells that a spreadsheet would run as
+    a formula begin with an apostrophe."""
+    record_type = RECORD_TYPES[type_key]
+    columns = [name for name, spec in record_type.fields.items() if name not in (*_NOT_WRITTEN, "translations")]
+    flat = [{**_flat(document, record_type), "id": str(document.get("id", ""))} for document in documents]
+    extra = sorted({name for row in flat for name in row if name not in columns and name != "id"})
+    header = [name for name in ("id", *columns, *extra) if name == "id" or any(row.get(name) for row in flat)]
+    for cells in (header, *([row.get(name, "") for name in header] for row in flat)):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\r\n").writerow(
+            [_FORMULA.sub(lambda found: "'" + found.group(), cell) for cell in cells]
+        )
+        yield line.getvalue()
+
+
+def _check_column(column: str, record_type: RecordType, file: str) -> None:
+    field = re.split(r"[.@]", column, maxsplit=1)[0]
+    if column in ("id", "type") or (field in record_type.fields and field not in (*_NOT_WRITTEN, "translations")):
+        return
+    raise BadInput(f"{file}:1: {record_type.graphql} has no field {column[:60]!r}.", field=column[:60])
+
+
+def _document(row: Row, record_type: RecordType, options: ImportOptions) -> dict[str, Any]:
+    """The home document of a row: cells by field, parts put together, translations by language."""
+    if row["type"].strip() not in ("", record_type.key):
+        raise BadInput(f"type: this file is read as {record_type.key}.")
+    document: dict[str, Any] = {}
+    translations: dict[str, dict[str, str]] = {}
+    for column, cell in row.cells.items():
+        cell = cell.strip()
+        if not cell or column in ("id", "type"):
+            continue
+        cell = cell[1:] if cell[0] == "'" and _FORMULA.match(cell[1:]) else cell
+        name, part, language = *(column.partition(".")[::2]), ""
+        if "@" in column:
+            name, _, language = column.partition("@")
+        try:
+            if language:
+                translations.setdefault(language, {})[name] = cell
+            elif part:
+                document.setdefault(name, {})[part] = int(cell) if cell.isdigit() and _counted(part) else cell
+            else:
+                document[name] = _value(cell, record_type.fields[name])
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BadInput(f"{column}: this cell is not understood.") from error
+    if translations:
+        document["translations"] = translations
+    document.setdefault("language", options.language)
+    if options.expectations and not document.get("expectations"):
+        document["expectations"] = options.expectations
+    return document
+
+
+def _counted(part: str) -> bool:
+    return part in ("free", "total", "waiting")
+
+
+def _value(cell: str, spec: FieldSpec) -> Any:
+    """The value of a cell by the kind of its field; ValueError if it cannot be one."""
+    kind = spec.kind
+    if cell[0] in "{[":
+        return json.loads(cell)
+    if kind.name == "flag":
+        if cell.lower() not in _YES_NO:
+            raise BadInput(f"{spec.name}: this must be yes or no.")
+        return _YES_NO[cell.lower()]
+    if kind.name in ("whole", "count"):
+        return int(cell)
+    if kind.name == "period":
+        start, _, end = cell.partition("/")
+        return {"start": start.strip(), "end": (end or start).strip()}
+    if kind.name == "amount":
+        return _amount(cell, spec.name)
+    if kind.name in _LISTS and "bands" in kind.ladder:
+        return {code.strip(): int(number) for code, _, number in (each.partition(":") for each in cell.split("|"))}
+    if kind.name in _LISTS:
+        return [each.strip() for each in cell.split("|") if each.strip()]
+    if kind.name == "contact":
+        return {"note": cell}
+    if type(kind).__name__ == "Party":
+        return {"name": cell}
+    return cell
+
+
+def _amount(cell: str, name: str) -> dict[str, str]:
+    match = _AMOUNT.fullmatch(cell)
+    if match is None:
+        raise BadInput(f"{name}: this must be an amount like 1000-5000 EUR.")
+    found = {"value": match["value"], "minimum": match["low"], "maximum": match["high"]}
+    return {"currency": match["currency"].upper(), **{part: text for part, text in found.items() if text}}
+
+
+def _flat(document: Mapping[str, Any], record_type: RecordType) -> dict[str, str]:
+    cells: dict[str, str] = {}
+    for name, value in document.items():
+        if name not in record_type.fields or value is None or name in _NOT_WRITTEN:
+            continue
+        if name == "translations":
+            for language, texts in value.items():
+                cells.update({f"{field}@{language}": text for field, text in texts.items()})
+        else:
+            cells.update(_cells(name, value, record_type.fields[name]))
+    return cells
+
+
+def _cells(name: str, value: Any, spec: FieldSpec) -> dict[str, str]:
+    if isinstance(value, bool):
+        return {name: "yes" if value else "no"}
+    if isinstance(value, Mapping):
+        if spec.kind.name == "period":
+            return {name: value["start"] if value["start"] == value["end"] else f"{value['start']}/{value['end']}"}
+        if spec.kind.name == "amount" and "value" not in value and value.get("precision") != "BAND":
+            return {name: f"{value.get('minimum') or ''}-{value.get('maximum') or ''} {value['currency']}"}
+        if spec.kind.name in _LISTS and "bands" in spec.kind.ladder:
+            return {name: "|".join(f"{code}:{number}" for code, number in value.items())}
+        if spec.kind.name == "amount":
+            return {name: json.dumps(dict(value))}
+        return {f"{name}.{part}": str(each) for part, each in value.items()}
+    if isinstance(value, list):
+        simple = all(isinstance(each, str) for each in value)
+        return {name: "|".join(value) if simple else json.dumps(value, ensure_ascii=False)}
+    return {name: str(value)}

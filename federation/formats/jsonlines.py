@@ -1,0 +1,67 @@
+"""Records as JSON: `{"type", "document"}`, one a line or in a list. The form of `record add` and `export json`.
+Nothing is checked here but the shape; the intake checks what goes in, the gate decides what comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from federation.errors import BadInput
+from federation.records.registry import RECORD_TYPES
+
+MAX_BYTES = 256 * 1024 * 1024
+
+
+def read_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The (type key, document) pairs of a file: one object, a list of objects, or an object a line.
+
+    Raises BadInput with file, place and reason if it is not UTF-8 or JSON, or if an entry is not of that shape.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise BadInput(f"{path.name} is larger than {MAX_BYTES // 1024 // 1024} MB.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path.name} is not UTF-8 (byte {error.start}); save it as UTF-8.") from error
+    entries = list(_entries(text, path.name))
+    if not entries:
+        raise BadInput(f"{path.name} holds no record.")
+    return [_pair(entry, f"{path.name}:{place}") for place, entry in entries]
+
+
+def write_records(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[bytes]:
+    """One line of UTF-8 JSON for each (type key, document); keys sorted, so that equal records give equal bytes."""
+    for type_key, document in records:
+        yield orjson.dumps({"type": type_key, "document": document}, option=orjson.OPT_SORT_KEYS) + b"\n"
+
+
+def _entries(text: str, name: str) -> Iterator[tuple[int, Any]]:
+    """Every entry with its line (JSON lines) or its number in the list."""
+    try:
+        parsed = json.loads(text)
+    except RecursionError as error:
+        raise BadInput(f"{name} is nested too deeply.") from error
+    except ValueError as error:
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        if len(lines) < 2 or not lines[0][1].lstrip().startswith("{") or not lines[0][1].rstrip().endswith("}"):
+            at = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+            raise BadInput(f"{name}{at} is not JSON.") from error
+        for number, line in lines:
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as inner:
+                raise BadInput(f"{name}:{number} is not JSON.") from inner
+        return
+    yield from enumerate(parsed if isinstance(parsed, list) else [parsed], 1)
+
+
+def _pair(entry: Any, place: str) -> tuple[str, dict[str, Any]]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("document"), dict) or set(entry) - {"type", "document"}:
+        raise BadInput(f'{place} is not of the form {{"type": …, "document": {{…}}}}.')
+    if entry.get("type") not in RECORD_TYPES:
+        raise BadInput(f"{place} has no type of: {', '.join(RECORD_TYPES)}.")
+    return entry["type"], entry["document"]

@@ -1,0 +1,169 @@
+"""Records as JSON and CSV: what is written is read again; what is malformed is refused or reported."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federation.errors import BadInput
+from federation.formats.csv_records import read_csv_records, write_csv_records
+from federation.formats.imports import ImportOptions, ImportRow, RowProblem
+from federation.formats.jsonlines import read_records, write_records
+from federation.records import samples
+from federation.records.registry import RECORD_TYPES
+
+SECRET = b"s" * 32
+
+
+def _file(tmp_path: Path, content: str | bytes, name: str = "records.json") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def _rows(path: Path, type_key: str, options: ImportOptions | None = None) -> list[ImportRow | RowProblem]:
+    return list(read_csv_records(path, type_key, options or ImportOptions(), SECRET))
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------
+
+
+def test_records_are_read_from_one_object_a_list_and_lines(tmp_path: Path) -> None:
+    one = '{"type": "notice", "document": {"kind": "solidarity", "text": "x"}}'
+    expected = ("notice", {"kind": "solidarity", "text": "x"})
+    assert read_records(_file(tmp_path, one)) == [expected]
+    assert read_records(_file(tmp_path, f"[{one}, {one}]")) == [expected, expected]
+    assert read_records(_file(tmp_path, f"{one}\n\n{one}\n")) == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is not JSON"),
+        (b"\xff\xfe", "not UTF-8"),
+        ("[]", "holds no record"),
+        ("[{]", ":1 is not JSON"),
+        ('{"type": "notice", "document": {}}\n{"type": ', ":2 is not JSON"),
+        ('[{"type": "notice"}]', ":1 is not of the form"),
+        ('[{"type": "notice", "document": {}, "more": 1}]', ":1 is not of the form"),
+        ('[{"type": "notice", "document": {}}, 3]', ":2 is not of the form"),
+        ('[{"type": "person", "document": {}}]', ":1 has no type of"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_malformed_json_is_refused_with_its_place(tmp_path: Path, content: str | bytes, told: str) -> None:
+    with pytest.raises(BadInput, match=r"records\.json") as caught:
+        read_records(_file(tmp_path, content))
+    assert told in caught.value.message
+
+
+def test_what_is_written_as_json_is_read_again(tmp_path: Path) -> None:
+    records = [(type_key, document) for type_key, _, document in samples.load("west")]
+    assert read_records(_file(tmp_path, b"".join(write_records(records)))) == records
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_cell_is_read(tmp_path: Path) -> None:
+    header = (
+        "id,title,kind,topic,welcomes,languages,response_hours,renewable,amount,dates,places.state,places.free,"
+        "contact.email,provider.name,provider.kind,outcomes,title@sw,valid_until,area"
+    )
+    row = (
+        "c1,Kozi,legal_support,upr,women|youth,sw|fr,72,yes,1000-5000 EUR,2024-05-01/2024-05-03,open,4,"
+        "a@b.example,Circle,movement,participants:24|completed:7,Kozi ya UPR,2030-01-01,KE-17"
+    )
+    (read,) = _rows(_file(tmp_path, f"{header}\n{row}\n", "c.csv"), "capacityOffer", ImportOptions(expectations="Ask."))
+    assert isinstance(read, ImportRow)
+    assert read.document == {
+        "title": "Kozi",
+        "kind": "legal_support",
+        "topic": "upr",
+        "welcomes": ["women", "youth"],
+        "languages": ["sw", "fr"],
+        "response_hours": 72,
+        "renewable": True,
+        "amount": {"minimum": "1000", "maximum": "5000", "currency": "EUR"},
+        "dates": {"start": "2024-05-01", "end": "2024-05-03"},
+        "places": {"state": "open", "free": 4},
+        "contact": {"email": "a@b.example"},
+        "provider": {"name": "Circle", "kind": "movement"},
+        "outcomes": {"completed": 7, "participants": 24},
+        "translations": {"sw": {"title": "Kozi ya UPR"}},
+        "valid_until": "2030-01-01",
+        "area": "KE-17",
+        "language": "en",
+        "expectations": "Ask.",
+    }
+
+
+def test_bad_rows_are_reported_and_the_others_go_in(tmp_path: Path) -> None:
+    content = (
+        "id,kind,text,deadline\n1,solidarity,One,\n2,unheard_of,Two,\n3,solidarity,Three,tomorrow\n"
+        "4,solidarity,Four,2030-01-01,more\n5,solidarity,,\n6,recognition,Six,2030-01-01\n"
+    )
+    rows = _rows(_file(tmp_path, content, "n.csv"), "notice")
+    assert [row.source_line for row in rows if isinstance(row, ImportRow)] == [2, 7]
+    assert sorted(str(row) for row in rows if isinstance(row, RowProblem)) == [
+        "n.csv:3: kind: This must be a code of the list noticeKind.",
+        "n.csv:4: deadline: This must be a date like 2024-05-01.",
+        "n.csv:5: has 5 cells where the header has 4",
+        "n.csv:6: text is needed.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [("response_hours", "soon"), ("renewable", "perhaps"), ("amount", "much"), ("availability", "{"),
+     ("title.part", "x"), ("type", "notice")],
+)  # fmt: skip
+def test_a_cell_that_is_not_understood_is_reported_without_its_value(tmp_path: Path, column: str, cell: str) -> None:
+    content = f"title,kind,{column}\nTea,other,{cell}\n"
+    (problem,) = _rows(_file(tmp_path, content, "r.csv"), "resource")
+    assert isinstance(problem, RowProblem)
+    assert problem.line == 2
+    assert f" {cell} " not in str(problem)
+
+
+def test_a_header_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
+    for column in ("colour", "created_at", "translations", "handling.x"):
+        with pytest.raises(BadInput, match=r"r\.csv:1"):
+            _rows(_file(tmp_path, f"title,kind,{column}\na,other,c\n", "r.csv"), "resource")
+
+
+def test_ids_stay_with_the_id_column_or_else_with_the_row(tmp_path: Path) -> None:
+    first = _rows(_file(tmp_path, "id,kind,text\n1,solidarity,One\n", "n.csv"), "notice")
+    again = _rows(_file(tmp_path, "id,kind,text\n1,solidarity,Changed\n", "n.csv"), "notice")
+    assert isinstance(first[0], ImportRow)
+    assert isinstance(again[0], ImportRow)
+    assert first[0].id == again[0].id
+    bare = _rows(_file(tmp_path, "kind,text\nsolidarity,One\nsolidarity,Two\nsolidarity,One\n", "n.csv"), "notice")
+    ids = [row.id for row in bare if isinstance(row, ImportRow)]
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_formulas_are_disarmed_and_read_again(tmp_path: Path) -> None:
+    document = {"kind": "solidarity", "text": "=1+1"}
+    written = "".join(write_csv_records("notice", [document]))
+    assert "'=1+1" in written
+    (row,) = _rows(_file(tmp_path, written, "n.csv"), "notice")
+    assert isinstance(row, ImportRow)
+    assert row.document["text"] == "=1+1"
+
+
+@pytest.mark.parametrize("type_key", list(RECORD_TYPES))
+def test_what_is_written_as_csv_is_read_again(tmp_path: Path, type_key: str) -> None:
+    documents: list[dict[str, Any]] = []
+    for name in samples.NAMES:
+        for key, _, document in samples.load(name):
+            if key == type_key:
+                kept = {field: value for field, value in document.items() if field not in ("handling", "caps")}
+                documents.append(RECORD_TYPES[type_key].normalise(kept))
+    written = "".join(write_csv_records(type_key, documents))
+    assert len(next(csv.reader([written.splitlines()[0]]))) > 3
+    rows = _rows(_file(tmp_path, written, "all.csv"), type_key)
+    assert [row.document if isinstance(row, ImportRow) else str(row) for row in rows] == documents
