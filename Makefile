@@ -19,7 +19,7 @@ demo: .venv/.ready
 
 # Lint, types, import contracts, every test, coverage of the parts that must be covered whole.
 test: .venv/.ready check
-	@$(BIN)/python tests/run.py
+	$(BIN)/pytest -n 2 --dist worksteal --cov -q $(TESTS)
 
 check: .venv/.ready
 	$(BIN)/ruff check federation tests benchmarks

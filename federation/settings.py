@@ -122,7 +122,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if not key.startswith(PREFIX):
             continue
         name = key.removeprefix(PREFIX).lower()
-        if name not in Settings.model_fields or name == "home":
+        if name == "home":  # where to look, not what is found there: the command line reads it
+            continue
+        if name not in Settings.model_fields:
             raise SettingsInvalid(f"The environment variable {key} is no setting; see `federation config show`.")
         listed = name in ("public_scopes", "allow_private_peers")
         values[name] = [part for part in text.replace(",", " ").split() if part] if listed else text

@@ -1,0 +1,5 @@
+"""`python -m federation`: the command line."""
+
+from federation.cli import main
+
+main()

@@ -1,0 +1,373 @@
+"""The composition root: the only place that builds a node's parts and wires them together.
+
+It decides nothing itself; what a viewer sees is the gate's, what may enter the intake's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from federation.audit import Ledger
+from federation.errors import FederationError, Unavailable
+from federation.gate import Gate
+from federation.intake import Intake
+from federation.keys import NodeKeys, create_keys, load_keys
+from federation.oauth.client import PeerSession
+from federation.oauth.clients import registered_clients
+from federation.oauth.realm import Realm, first_of
+from federation.oauth.resource import ResourceServer
+from federation.oauth.routes import routes as oauth_routes
+from federation.outbound import Outbound
+from federation.peers.agreements import partners, registered_peers
+from federation.peers.loop import ExchangeLoop
+from federation.peers.pull import Puller
+from federation.peers.routes import exchange_routes
+from federation.peers.serve import Source
+from federation.peers.slices import Slices
+from federation.peers.trust import Self
+from federation.policies.catalogue import Catalogue
+from federation.policies.loading import load_policy
+from federation.policies.terms import Labels, labels
+from federation.policies.tiers import ACTION_SCOPES, SCOPED_TIERS, scope_for
+from federation.policies.viewer import Viewer, ViewerKind
+from federation.records import lint
+from federation.records.codes import CodeLists
+from federation.records.codes import load as load_codes
+from federation.records.registry import catalogue as describe_types
+from federation.schema.build import print_sdl
+from federation.schema.endpoint import GraphQLEndpoint
+from federation.schema.transport import graphql_app
+from federation.settings import FILE_NAME, Settings, load_settings
+from federation.storage.database import Database, open_database
+from federation.storage.migrating import migrate
+from federation.storage.policy_log import PolicyLog
+from federation.storage.sweeper import Sweeper
+from federation.telemetry import configure_logging, logger
+from federation.world import World, real_world
+
+_log = logger("node")
+
+HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node, opened: its parts, wired. Close it after use."""
+
+    settings: Settings
+    world: World
+    keys: NodeKeys
+    database: Database
+    codes: CodeLists
+    catalogue: Catalogue
+    policies: PolicyLog
+    ledger: Ledger
+    gate: Gate
+    intake: Intake
+    outbound: Outbound
+    realm: Realm
+    puller: Puller
+    source: Source
+    sweeper: Sweeper
+
+    @property
+    def me(self) -> Self:
+        """The node as it presents itself to another."""
+        return self.source.me
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Every scope that exists here."""
+        return self.realm.scopes
+
+    @property
+    def operator(self) -> Viewer:
+        """The viewer behind the command line: who can read the home's keys is a steward."""
+        return Viewer(ViewerKind.STEWARD, "operator", ACTION_SCOPES)
+
+    def exchange_loop(self) -> ExchangeLoop:
+        """The background exchange of this process."""
+        holder = f"{os.getpid()}-{self.world.draw('holder', str(os.getpid()), 6).hex()}"
+        return ExchangeLoop(
+            self.database, self.world, self.puller.sync, holder, interval=self.settings.exchange_interval
+        )
+
+    def close(self) -> None:
+        """Lets go of the database and of connections to peers."""
+        self.outbound.close()
+        self.database.close()
+
+
+def create_home(home: Path, values: Mapping[str, Any], world: World | None = None) -> None:
+    """Makes a node home: settings file, keys and database. What is there already is never overwritten.
+
+    Raises SettingsInvalid for values that are not understood, before anything is written.
+    """
+    Settings(home=home, **values)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
+    with open(home / FILE_NAME, "x", encoding="utf-8") as file:
+        os.chmod(file.fileno(), 0o600)
+        file.write(text)
+    settings, _ = load_settings(home)
+    create_keys(home, world or real_world(), settings.url)
+    open_node(settings, world, migrating=True).close()
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(char if char >= " " else f"\\u{ord(char):04x}" for char in escaped) + '"'
+    return "[" + ", ".join(_toml(item) for item in value) + "]"
+
+
+def open_node(settings: Settings, world: World | None = None, *, migrating: bool = False) -> Node:
+    """Opens the node of these settings. `migrating` brings the database up to this version first, after a backup.
+
+    Raises SettingsInvalid (keys), PolicyInvalid (the policy file in the home), Unavailable (database).
+    """
+    world = world or real_world()
+    keys = load_keys(settings.home, world)
+    key = settings.database_key.get_secret_value().encode() if settings.database_key else None
+    if migrating:
+        back_up(settings)
+    database = open_database(settings.effective_database_url, key, statement_seconds=settings.statement_seconds)
+    try:
+        if migrating:
+            migrate(database)
+        return _wired(settings, world, keys, database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database) -> Node:
+    codes, types = load_codes(), describe_types()
+    policies = PolicyLog(database, types, world)
+    _take_policy_file(settings, policies, types)
+    ledger = Ledger(database, world)
+    gate = Gate(database, policies.current, codes, ledger, keys.secret)
+    scopes = frozenset(scope_for(kind, tier) for kind in types.types for tier in SCOPED_TIERS) | ACTION_SCOPES
+
+    def labels_of(type_key: str) -> Labels:
+        return labels(policies.current(), type_key)
+
+    intake = Intake(
+        database,
+        codes,
+        world,
+        keys.origin,
+        lint.findings,
+        ledger=ledger,
+        labels=labels_of,
+        secret=keys.secret,
+        place_k=settings.place_k,
+        name=settings.name,
+    )
+    outbound = Outbound(settings.allow_private_peers, settings.ca_file)
+    realm = Realm(
+        settings.url,
+        keys,
+        database,
+        world,
+        first_of(registered_peers(database), registered_clients(database)),
+        scopes,
+    )
+    session = PeerSession(outbound, keys.peer, settings.url, world)
+    me = Self(settings.name, settings.url, keys)
+    return Node(
+        settings=settings,
+        world=world,
+        keys=keys,
+        database=database,
+        codes=codes,
+        catalogue=types,
+        policies=policies,
+        ledger=ledger,
+        gate=gate,
+        intake=intake,
+        outbound=outbound,
+        realm=realm,
+        puller=Puller(database, world, keys.origin, session, Slices(database, intake)),
+        source=Source(database, world, me, gate, policies.current, codes, max_hops=settings.max_hops),
+        sweeper=Sweeper(database, world, codes, place_k=settings.place_k),
+    )
+
+
+def _take_policy_file(settings: Settings, policies: PolicyLog, types: Catalogue) -> None:
+    """Puts the operator's file in force where it was changed by hand; a file that fails a check stops the start."""
+    try:
+        text = settings.policy_file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
+    policies.apply(load_policy(text, types, str(settings.policy_file)))
+
+
+def back_up(settings: Settings) -> Path | None:
+    """Copies an embedded database beside itself before it is migrated; gives the copy, None where there is nothing."""
+    del settings
+    return None
+
+
+def create() -> Starlette:
+    """The application of the node at FEDERATION_HOME, for the server's worker processes."""
+    settings, _ = load_settings(Path(os.environ["FEDERATION_HOME"]))
+    configure_logging(settings.log_level)
+    return build(open_node(settings))
+
+
+def build(node: Node, *, background: bool = True) -> Starlette:
+    """The web application of a node; with `background` it also sweeps and exchanges while it runs."""
+    resource = ResourceServer(node.realm, node.settings.public_scopes)
+
+    def authenticate(request: Request) -> Viewer:
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return resource.authenticate(request.headers.raw, request.method, target)
+
+    async def authenticate_apart(request: Request) -> Viewer:
+        if "authorization" not in request.headers and "dpop" not in request.headers:
+            return authenticate(request)
+        return await anyio.to_thread.run_sync(authenticate, request)
+
+    endpoint = GraphQLEndpoint(
+        node.gate,
+        node.intake,
+        node.codes,
+        policy=node.policies.current,
+        public_scopes=node.settings.public_scopes,
+        peer_names=lambda: [who.name for who in partners(node.database)],
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        ending = threading.Event()
+        thread = threading.Thread(target=run_background, args=(node, ending), name="background", daemon=True)
+        if background:
+            thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            if background:
+                await anyio.to_thread.run_sync(thread.join, 15.0)
+            node.close()
+
+    return Starlette(
+        routes=[
+            Route("/graphql", graphql_app(endpoint, authenticate_apart), methods=None),
+            Route("/graphql/schema.graphql", _schema_route(node), methods=["GET"]),
+            Route("/health/live", _live, methods=["GET"]),
+            Route("/health/ready", _ready_route(node), methods=["GET"]),
+            *oauth_routes(node.realm),
+            *exchange_routes(node.source, authenticate),
+        ],
+        lifespan=lifespan,
+        exception_handlers={FederationError: _refusal, 404: _nothing_here, 405: _not_so, Exception: _broken},
+    )
+
+
+def _schema_route(node: Node) -> Callable[[Request], Any]:
+    text = public_schema(node)
+
+    async def answer(request: Request) -> Response:
+        del request
+        return PlainTextResponse(text, headers=HEADERS)
+
+    return answer
+
+
+async def _live(request: Request) -> Response:
+    del request
+    return JSONResponse({"status": "live"}, headers=HEADERS)
+
+
+def _ready_route(node: Node) -> Callable[[Request], Any]:
+    def check() -> None:
+        with node.database.reader() as connection:
+            connection.execute("SELECT 1").fetchone()
+
+    async def answer(request: Request) -> Response:
+        del request
+        try:
+            await anyio.to_thread.run_sync(check)
+        except FederationError as error:
+            return _refused(error)
+        return JSONResponse({"status": "ready"}, headers=HEADERS)
+
+    return answer
+
+
+def _refused(error: FederationError) -> Response:
+    headers = HEADERS | dict(getattr(error, "headers", {}) or {})
+    return JSONResponse({"error": error.code, "message": error.message}, error.status, headers)
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, FederationError)  # noqa: S101  (what it is registered for)
+    return _refused(error)
+
+
+async def _nothing_here(request: Request, error: Exception) -> Response:
+    del request, error
+    return JSONResponse({"error": "NOT_FOUND", "message": "There is nothing at this address."}, 404, HEADERS)
+
+
+async def _not_so(request: Request, error: Exception) -> Response:
+    del request
+    headers = HEADERS | dict(getattr(error, "headers", {}) or {})
+    return JSONResponse({"error": "BAD_INPUT", "message": "This address takes another method."}, 405, headers)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    _log.error("request_broke", path=request.url.path, kind=type(error).__name__)
+    return JSONResponse({"error": "INTERNAL", "message": "Something broke here; it was logged."}, 500, HEADERS)
+
+
+def run_background(node: Node, ending: threading.Event) -> None:
+    """Sweeps and exchanges until `ending` is set. Several processes may do so: leases keep their pulls apart."""
+    loop = node.exchange_loop()
+    loop.start()
+    try:
+        while True:
+            try:
+                node.sweeper.sweep()
+                node.realm.spent.prune()
+                node.ledger.anchor()
+            except Unavailable as error:
+                _log.error("sweep_failed", code=error.code)
+            except Exception as error:  # the next round may find the disk or the database back
+                _log.error("sweep_broke", kind=type(error).__name__)
+            if ending.wait(node.settings.sweep_interval):
+                return
+    finally:
+        loop.stop()
+
+
+def public_schema(node: Node, *, federated: bool = False, directives: bool = True) -> str:
+    """The schema as text (SDL), under the policy in force, with the scopes that open each field."""
+    return print_sdl(
+        federated, directives, codes=node.codes, policy=node.policies.current(), public_scopes=node.settings.public_scopes
+    )

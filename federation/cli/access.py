@@ -1,0 +1,110 @@
+"""`federation client … | token …`: programs that may ask this node, and people's tokens for scripts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from federation.cli.options import HERE, Home, Json, Yes, node_at
+from federation.cli.output import Output
+from federation.cli.peer import split
+from federation.oauth import clients, personal
+
+client_app = typer.Typer(no_args_is_help=True, help="Programs that may ask for tokens here.")
+token_app = typer.Typer(no_args_is_help=True, help="Personal tokens for scripts: `:open` only.")
+
+Scopes = Annotated[list[str], typer.Option(help="Like resource:open; several with commas.")]
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Writes a new file that only its owner can read. Raises FileExistsError rather than overwrite."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+@client_app.command("add")
+def add_client(
+    name: Annotated[str, typer.Argument(help="What the program is, for your own list.")],
+    scopes: Scopes,
+    key_file: Annotated[Path | None, typer.Option(help="Write the private key there instead of printing it.")] = None,
+    home: Home = HERE,
+    json: Json = False,
+) -> None:
+    """Registers a program and gives out its private key, once."""
+    out = Output(json)
+    with node_at(home) as node:
+        made = clients.add_client(node.database, node.world, name, frozenset(split(scopes)), node.scopes)
+    key = dict(made.private_jwk)
+    if key_file:
+        write_private(key_file, orjson.dumps(key))
+    result = {"client_id": made.client_id, "scopes": list(made.scopes)}
+    result |= {"key_file": str(key_file)} if key_file else {"private_jwk": key}
+    shown = f"private key in {key_file}" if key_file else orjson.dumps(key).decode()
+    out.result(result, f"client_id: {made.client_id}\n{shown}")
+    if not key_file:
+        out.note("The private key is shown this once and not kept here.")
+
+
+@client_app.command("list")
+def list_clients(home: Home = HERE, json: Json = False) -> None:
+    """Lists the programs."""
+    with node_at(home) as node:
+        rows = [
+            {"client_id": each.client_id, "name": each.name, "scopes": list(each.scopes), "revoked": each.revoked_at is not None}
+            for each in clients.list_clients(node.database)
+        ]
+    Output(json).rows(
+        ("client_id", "name", "scopes", "revoked"), rows, "No clients yet. `federation client add` registers one."
+    )
+
+
+@client_app.command("revoke")
+def revoke_client(
+    client_id: Annotated[str, typer.Argument()], home: Home = HERE, json: Json = False, yes: Yes = False
+) -> None:
+    """Ends a program's access at once, with all its tokens."""
+    if not yes and not json:
+        typer.confirm(f"Revoke {client_id}?", abort=True)
+    with node_at(home) as node:
+        clients.revoke_client(node.database, node.world, client_id)
+    Output(json).result({"client_id": client_id, "revoked": True}, f"{client_id} is revoked; its tokens are dead.")
+
+
+@token_app.command("issue")
+def issue_token(
+    name: Annotated[str, typer.Argument(help="Whose it is and what for.")],
+    scopes: Scopes,
+    days: Annotated[int, typer.Option(min=1, max=366)] = 90,
+    home: Home = HERE,
+    json: Json = False,
+) -> None:
+    """Makes a Bearer token for scripts; it can open published fields only."""
+    with node_at(home) as node:
+        text, token_id = personal.issue_personal_token(
+            node.database, node.world, name, frozenset(split(scopes)), node.scopes, days
+        )
+    Output(json).result({"token": text, "token_id": token_id}, text)
+
+
+@token_app.command("list")
+def list_tokens(home: Home = HERE, json: Json = False) -> None:
+    """Lists the personal tokens, never their text."""
+    with node_at(home) as node:
+        rows = [
+            {"token_id": each.token_id, "name": each.name, "scopes": list(each.scopes), "revoked": each.revoked_at is not None}
+            for each in personal.list_personal_tokens(node.database)
+        ]
+    Output(json).rows(("token_id", "name", "scopes", "revoked"), rows, "No personal tokens yet.")
+
+
+@token_app.command("revoke")
+def revoke_token(token_id: Annotated[str, typer.Argument()], home: Home = HERE, json: Json = False) -> None:
+    """Ends a personal token at once."""
+    with node_at(home) as node:
+        personal.revoke_personal_token(node.database, node.world, token_id)
+    Output(json).result({"token_id": token_id, "revoked": True}, f"{token_id} is revoked.")

@@ -1,0 +1,110 @@
+"""What `doctor` looks at: findings that are wrong or dangerous, each with its mend. It changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from federation.app import Node
+from federation.errors import Conflict
+from federation.oauth.accounts import add_account, has_steward, setup_link
+from federation.peers import agreements, state
+from federation.settings import FILE_NAME, load_settings
+from federation.storage.migrating import check
+
+FIRST_STEWARD = "steward"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SOON = timedelta(days=14)
+MANY_FAILURES = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong or dangerous: a stable code, a sentence, and what to do."""
+
+    code: str
+    sentence: str
+    mend: str
+
+
+def first_setup_link(node: Node) -> str:
+    """The one-time link with which the first steward sets a password; links given out before end."""
+    try:
+        add_account(node.database, node.world, FIRST_STEWARD, "First steward")
+    except Conflict:  # made at an earlier start, and not yet set up
+        pass
+    return setup_link(node.database, node.world, node.settings.url, FIRST_STEWARD)
+
+
+def examine(node: Node) -> list[Finding]:
+    """Everything found, the node's own state first, then its peers."""
+    return [*_of_settings(node), *_of_files(node), *_of_database(node), *_of_peers(node)]
+
+
+def _of_settings(node: Node) -> Iterator[Finding]:
+    settings, (_, origins) = node.settings, load_settings(node.settings.home)
+    host = urlsplit(settings.url).hostname or ""
+    if settings.url.startswith("http://") and host not in LOOPBACK:
+        yield Finding("PLAIN_HTTP", "The node's address is not encrypted.", "Put TLS in front and use https:// in url.")
+    if settings.place_k < 3 and host not in LOOPBACK:
+        yield Finding("SMALL_CELLS", "Places with very few networks are shown as they are.", "Set place_k to 3 or more.")
+    if settings.allow_private_peers and host not in LOOPBACK:
+        yield Finding(
+            "PRIVATE_PEERS", "The node may be sent to private addresses.", "Empty allow_private_peers if no peer needs it."
+        )
+    if settings.database_key and origins["database_key"] == "file":
+        yield Finding(
+            "KEY_ON_DISK",
+            "The database's key lies beside the database: it protects nothing from who takes the disk.",
+            f"Remove database_key from {FILE_NAME} and give it as FEDERATION_DATABASE_KEY at start.",
+        )
+    if not settings.database_key and not settings.database_url:
+        yield Finding(
+            "NOT_ENCRYPTED",
+            "The database file is not encrypted.",
+            "Move to an encrypted volume, or start a new home with FEDERATION_DATABASE_KEY and import into it.",
+        )
+
+
+def _of_files(node: Node) -> Iterator[Finding]:
+    home = node.settings.home
+    for path in (home, home / FILE_NAME, home / "keys", home / "node.db"):
+        if path.exists() and path.stat().st_mode & 0o077:
+            yield Finding("OPEN_FILE", f"Others on this machine can reach {path}.", f"chmod go-rwx {path}")
+
+
+def _of_database(node: Node) -> Iterator[Finding]:
+    for difference in check(node.database):
+        yield Finding("SCHEMA", f"The tables differ: {difference}", "federation db upgrade")
+    for broken in node.ledger.verify():
+        yield Finding("LEDGER", broken, "Keep a copy of the database and find out who could write to it.")
+    if not has_steward(node.database):
+        yield Finding("NO_STEWARD", "Nobody has an account here.", "Open the link that `federation serve` prints.")
+
+
+def _of_peers(node: Node) -> Iterator[Finding]:
+    today = node.world.today()
+    for who in agreements.partners(node.database):
+        if not who.verified:
+            yield Finding(
+                "NOT_VERIFIED",
+                f"{who.name} is not verified: somebody may stand between.",
+                f"Compare words: federation peer words {who.name}, then peer verify.",
+            )
+        if who.state == "active" and who.until and who.until - today < SOON:
+            yield Finding("ENDS_SOON", f"The agreement with {who.name} ends on {who.until}.", "federation peer grant …")
+        if who.affiliation is None and who.scopes:
+            yield Finding(
+                "UNKNOWN_TIE",
+                f"It is not entered whether {who.name} is tied to a State; it fails every condition on that.",
+                f"federation peer set {who.name} --affiliation … --jurisdiction …",
+            )
+        failing = state.sync_state_of(node.database, who.pid)
+        if failing.failures >= MANY_FAILURES:
+            yield Finding(
+                "EXCHANGE_FAILS",
+                f"The last {failing.failures} pulls from {who.name} failed ({failing.last_error}).",
+                f"federation sync {who.name}",
+            )

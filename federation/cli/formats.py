@@ -1,0 +1,135 @@
+"""`federation import … | export …`: records from and to files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from federation.cli.importing import import_csv, import_hsds
+from federation.cli.options import HERE, DryRun, Home, Json, node_at
+from federation.cli.output import FINDINGS, Output
+from federation.cli.reading import own_records
+from federation.cli.record import type_named
+from federation.errors import BadInput
+from federation.formats.csv_records import write_csv
+from federation.formats.hsds import documents, read_package
+from federation.formats.imports import ImportOptions, ImportReport
+from federation.formats.jsonlines import write_records
+
+import_app = typer.Typer(no_args_is_help=True, help="Records from files.")
+export_app = typer.Typer(no_args_is_help=True, help="Records to files.")
+
+SHOWN = 20
+
+Source = Annotated[Path, typer.Argument(exists=True, help="The file, or an unpacked package's folder.")]
+Share = Annotated[bool, typer.Option("--share", help="Share what has expectations; the rest stays a draft.")]
+
+
+@import_app.command("hsds")
+def import_directory(
+    file: Source,
+    share: Share = False,
+    expectations: Annotated[
+        str | None, typer.Option(help="What the offers do not do, and how soon they answer, where the source is silent.")
+    ] = None,
+    publish_websites: Annotated[
+        bool, typer.Option("--publish-websites", help="Show websites; they often tell who the provider is.")
+    ] = False,
+    source: Annotated[str | None, typer.Option(help="The directory's name; a later edition updates its records.")] = None,
+    language: Annotated[str, typer.Option(help="The language of its texts.")] = "en",
+    country: Annotated[str | None, typer.Option(help="Country of addresses that name none, like US.")] = None,
+    home: Home = HERE,
+    json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Takes in an HSDS data package (1.1 to 3.x) or HSDS JSON. A second import changes nothing."""
+    out = Output(json)
+    options = ImportOptions(expectations, publish_websites, source, language, country)
+    if share and not expectations:
+        out.note("Without --expectations only offers whose source says how to apply are shared; the others stay drafts.")
+    with node_at(home) as node:
+        if dry_run:
+            report = ImportReport()
+            for item in out.tracked("reading", documents(read_package(file), options, node.keys.secret, node.codes)):
+                report.read(item)
+        else:
+            report = import_hsds(node, file, options, share=share, tracked=lambda rows: out.tracked("import", rows))
+    _tell(out, report, dry_run)
+
+
+@import_app.command("csv")
+def import_table(
+    file: Source,
+    type_name: Annotated[str, typer.Option("--type", help="The type of the records, like resource.")] = "resource",
+    share: Share = False,
+    home: Home = HERE,
+    json: Json = False,
+) -> None:
+    """Takes in a CSV file whose header names the fields of one type."""
+    out = Output(json)
+    with node_at(home) as node:
+        report = import_csv(
+            node, file, type_named(type_name), share=share, tracked=lambda rows: out.tracked("import", rows)
+        )
+    _tell(out, report, False)
+
+
+def _tell(out: Output, report: ImportReport, dry_run: bool) -> None:
+    cut = ", ".join(f"{count} {kind}" for kind, count in sorted(report.cut.items())) or "nothing"
+    lines = [
+        f"{report.imported} new, {report.updated} updated, {report.unchanged} unchanged; {report.drafts} drafts; "
+        f"{report.skipped} rows could not go in.",
+        f"Cut out of free text: {cut}.",
+        *(f"  {problem}" for problem in report.problems[:SHOWN]),
+    ]
+    if len(report.problems) > SHOWN:
+        lines.append(f"  and {len(report.problems) - SHOWN} more; --json lists all.")
+    if dry_run:
+        lines.insert(0, "Nothing was written.")
+    out.result(report.as_json() | {"dry_run": dry_run}, "\n".join(lines))
+    if report.skipped:
+        raise typer.Exit(FINDINGS)
+
+
+@export_app.command("json")
+def export_json(
+    file: Annotated[Path, typer.Argument(help="Where to write; must not exist.")],
+    types: Annotated[list[str] | None, typer.Option("--type", help="Only this type; may be repeated.")] = None,
+    home: Home = HERE,
+    json: Json = False,
+) -> None:
+    """Writes the node's own records whole, sealed fields too, a line each. Guard the file."""
+    _export(file, [type_named(name) for name in types or []], home, json, "json")
+
+
+@export_app.command("csv")
+def export_csv(
+    file: Annotated[Path, typer.Argument(help="Where to write; must not exist.")],
+    type_name: Annotated[str, typer.Option("--type", help="The type of the records.")] = "resource",
+    home: Home = HERE,
+    json: Json = False,
+) -> None:
+    """Writes the node's own records of one type as a table, sealed fields too. Guard the file."""
+    _export(file, [type_named(type_name)], home, json, "csv")
+
+
+def _export(file: Path, types: list[str], home: Path, json: bool, form: str) -> None:
+    if file.exists():
+        raise BadInput(f"{file} exists; choose another name.")
+    out = Output(json)
+    written = 0
+    with node_at(home) as node:
+        records = out.tracked("export", own_records(node, types))
+        lines = write_csv(types[0], (document for _, document in records)) if form == "csv" else write_records(records)
+        with open(file, "xb", opener=_private) as target:
+            for line in lines:
+                target.write(line)
+                written += 1
+    out.result({"file": str(file), "lines": written}, f"{written} lines in {file}.")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,78 @@
+"""Bringing records in from files: what the commands `import` and `demo` share. Everything enters by the intake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from federation.app import Node
+from federation.formats.csv_records import read_csv_records
+from federation.formats.hsds import documents, read_package
+from federation.formats.imports import ImportOptions, ImportReport, ImportRow, RowProblem, source_uuid
+from federation.intake import Incoming
+from federation.records import samples
+
+BATCH = 500
+
+Tracked = Callable[[Iterable[ImportRow | RowProblem]], Iterator[ImportRow | RowProblem]]
+"""What shows progress: passes the rows on, one by one."""
+
+
+def import_hsds(node: Node, file: Path, options: ImportOptions, *, share: bool, tracked: Tracked = iter) -> ImportReport:
+    """Takes a directory in; what has no expectations of its own and is given none stays a draft."""
+    package = read_package(file)
+    rows = documents(package, options, node.keys.secret, node.codes)
+    return take_in(node, tracked(rows), share=share)
+
+
+def import_csv(node: Node, file: Path, type_key: str, *, share: bool, tracked: Tracked = iter) -> ImportReport:
+    """Takes in a table whose header names fields; a row without an id of its own is known again by its place."""
+    rows = read_csv_records(file, type_key, ImportOptions(), node.keys.secret)
+    return take_in(node, tracked(rows), share=share)
+
+
+def take_in(node: Node, rows: Iterable[ImportRow | RowProblem], *, share: bool) -> ImportReport:
+    """Passes rows to the intake in batches and gathers what became of each; a bad one stops no other."""
+    report = ImportReport()
+    waiting: list[ImportRow] = []
+    for item in rows:
+        report.read(item)
+        if isinstance(item, ImportRow):
+            waiting.append(item)
+        if len(waiting) >= BATCH:
+            _store(node, waiting, report, share)
+            waiting = []
+    _store(node, waiting, report, share)
+    return report
+
+
+def _store(node: Node, rows: list[ImportRow], report: ImportReport, share: bool) -> None:
+    incoming = [
+        Incoming(row.type_key, row.document, row.id.bytes, share and row.has_expectations, number)
+        for number, row in enumerate(rows)
+    ]
+    # What the source's texts still hold was looked through by the importer, which cuts and counts; see its report.
+    done = node.intake.import_many(node.operator, incoming, confirm=True)
+    report.imported += done.created
+    report.updated += done.amended
+    report.unchanged += done.unchanged
+    report.drafts += sum(
+        not each.share for each, gid in zip(incoming, done.gids, strict=True) if gid is not None
+    )
+    for refusal in done.refused:
+        row = rows[refusal.line or 0]
+        field = f"{refusal.field}: " if refusal.field else ""
+        report.problems.append(RowProblem(row.file, row.source_line, f"{field}{refusal.message}"))
+
+
+def load_samples(node: Node, name: str, types: frozenset[str] | None = None) -> int:
+    """Takes in the invented records of the demonstration, shared, as far as they are not there; gives how many are new."""
+    incoming = [
+        Incoming(kind, document, source_uuid(node.keys.secret, "sample", seed).bytes, True, number)
+        for number, (kind, seed, document) in enumerate(samples.load(name, node.world.today()))
+        if types is None or kind in types
+    ]
+    done = node.intake.import_many(node.operator, incoming, confirm=True)
+    if done.refused:
+        raise RuntimeError(f"sample {name}: {done.refused[0].field}: {done.refused[0].message}")
+    return done.created

@@ -1,0 +1,36 @@
+"""Options that commands share, and the one way from a home directory to an opened node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from federation.app import Node, open_node
+from federation.settings import load_settings
+from federation.telemetry import configure_logging
+
+Home = Annotated[
+    Path,
+    typer.Option(envvar="FEDERATION_HOME", help="The node's home directory.", file_okay=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")]
+
+HERE = Path()
+
+
+@contextmanager
+def node_at(home: Path, **flags: object) -> Iterator[Node]:
+    """The node at `home`, opened for one command and closed after it. Raises SettingsInvalid, PolicyInvalid."""
+    settings, _ = load_settings(home, flags)
+    configure_logging("warning" if settings.log_level == "info" else settings.log_level, json=False)
+    node = open_node(settings)
+    try:
+        yield node
+    finally:
+        node.close()

@@ -1,0 +1,176 @@
+"""`federation policy …`: who may see what, as TOML files that are checked before they hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from federation.app import Node
+from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
+from federation.cli.output import FINDINGS, Output
+from federation.errors import BadInput, NotFound
+from federation.peers import agreements
+from federation.policies.decide import decide, explain
+from federation.policies.loading import load_policy
+from federation.policies.policy import Policy, canonical
+from federation.policies.rules import Change, diff
+from federation.policies.viewer import Viewer, ViewerKind, anonymous
+
+app = typer.Typer(no_args_is_help=True, help="Who may see which field how exactly.")
+
+File = Annotated[Path, typer.Argument(help="A policy file (TOML).", exists=True, dir_okay=False)]
+As = Annotated[str, typer.Option("--as", help="A peer's name, `anonymous`, `member`, or a client's id.")]
+
+
+def _load(node: Node, file: Path) -> Policy:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as broken:
+        raise BadInput(f"{file} is not UTF-8 text.") from broken
+    return load_policy(text, node.catalogue, str(file))
+
+
+def _described(changes: list[Change]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": change.type,
+            "field": change.field,
+            "step": change.step,
+            "before": change.before,
+            "after": change.after,
+            "direction": "wider" if change.wider else "narrower" if change.narrower else "different",
+        }
+        for change in changes
+    ]
+
+
+def _viewer(node: Node, name: str) -> Viewer:
+    if name == "anonymous":
+        return anonymous(node.settings.public_scopes)
+    if name == "member":
+        return Viewer(ViewerKind.MEMBER, "member")
+    for who in agreements.partners(node.database):
+        if name in (who.name, who.issuer):
+            return agreements.viewer_of(who)
+    client = node.realm.active_client(name)
+    if client is None:
+        raise NotFound("There is no peer or client of that name.")
+    return Viewer(client.kind, client.client_id, client.scopes)
+
+
+COLUMNS = ("type", "field", "step", "before", "after", "direction")
+
+
+@app.command()
+def show(
+    home: Home = HERE,
+    json: Json = False,
+    history: Annotated[bool, typer.Option("--history", help="Every policy that was in force, newest first.")] = False,
+) -> None:
+    """Prints the policy in force as a file that can be edited and applied."""
+    out = Output(json)
+    with node_at(home) as node:
+        policy, entries = node.policies.current(), node.policies.history()
+    if history:
+        rows = [{"number": entry.number, "version": entry.version[:16], "at": entry.at} for entry in entries]
+        out.rows(("number", "version", "at"), rows, "No policy was applied yet; the defaults are in force.")
+    else:
+        out.result({"version": policy.version, "policy": canonical(policy)}, canonical(policy).rstrip())
+
+
+@app.command()
+def check(file: File, home: Home = HERE, json: Json = False) -> None:
+    """Checks a policy file; says file, line and reason if it does not hold."""
+    with node_at(home) as node:
+        policy = _load(node, file)
+    Output(json).result({"ok": True, "version": policy.version}, f"{file} is a valid policy.")
+
+
+@app.command("diff")
+def show_difference(file: File, home: Home = HERE, json: Json = False) -> None:
+    """Shows what a file would change; exit 3 where it changes something."""
+    with node_at(home) as node:
+        changes = diff(node.policies.current(), _load(node, file))
+    Output(json).rows(COLUMNS, _described(changes), "The file changes nothing.")
+    if changes:
+        raise typer.Exit(FINDINGS)
+
+
+@app.command()
+def apply(file: File, home: Home = HERE, json: Json = False, yes: Yes = False, dry_run: DryRun = False) -> None:
+    """Puts a policy file in force, for the very next answer. A file that fails a check changes nothing."""
+    out = Output(json)
+    with node_at(home) as node:
+        policy = _load(node, file)
+        changes = diff(node.policies.current(), policy)
+        if not json:
+            out.rows(COLUMNS, _described(changes), "The file changes nothing.")
+        if changes and not dry_run:
+            if any(change.wider for change in changes) and not yes and not json:
+                typer.confirm("This shows more to some. Go on?", abort=True)
+            node.policies.apply(policy)
+            _keep(node, policy)
+    out.result(
+        {"version": policy.version, "changes": _described(changes), "applied": bool(changes) and not dry_run},
+        f"Policy {policy.version[:16]} {'would be' if dry_run else 'is'} in force.",
+    )
+
+
+@app.command()
+def rollback(home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
+    """Puts the policy before this one back in force."""
+    if not yes and not json:
+        typer.confirm("Go back to the policy before?", abort=True)
+    with node_at(home) as node:
+        policy = node.policies.rollback()
+        _keep(node, policy)
+    Output(json).result({"version": policy.version}, f"Policy {policy.version[:16]} is in force again.")
+
+
+@app.command()
+def preview(
+    viewer: As,
+    file: Annotated[Path | None, typer.Option(help="As if this file were in force.", exists=True)] = None,
+    home: Home = HERE,
+    json: Json = False,
+) -> None:
+    """Shows, per type and field, the step that a peer, a client or the public sees."""
+    with node_at(home) as node:
+        policy = _load(node, file) if file else node.policies.current()
+        who = _viewer(node, viewer)
+        rows = [
+            {"type": kind, "field": field, "step": decide(policy, who, kind).steps.get(field, "withheld")}
+            for kind, rules in node.catalogue.types.items()
+            for field in rules.fields
+        ]
+    Output(json).rows(("type", "field", "step"), rows, "There are no types.")
+
+
+@app.command("explain")
+def explain_field(
+    field: Annotated[str, typer.Argument(help="Like resource.area.")],
+    viewer: As,
+    home: Home = HERE,
+    json: Json = False,
+) -> None:
+    """Says in sentences why a viewer sees a field as exactly as it does, and no more."""
+    kind, _, name = field.partition(".")
+    with node_at(home) as node:
+        if node.catalogue.field(kind, name) is None:
+            raise NotFound(f"There is no field {field[:80]}; write it like resource.area.")
+        found = explain(node.policies.current(), _viewer(node, viewer), kind, name)
+    Output(json).result(
+        {"field": field, "step": found.step, "reasons": list(found.reasons)},
+        "\n".join((f"{field}: {found.step or 'withheld'}", *(f"- {reason}" for reason in found.reasons))),
+    )
+
+
+def _keep(node: Node, policy: Policy) -> None:
+    """Writes the policy in force beside the keys, where an operator looks for it; whole or not at all."""
+    target = node.settings.policy_file
+    fresh = target.with_suffix(".new")
+    fresh.write_text(canonical(policy), encoding="utf-8")
+    os.replace(fresh, target)

@@ -1,0 +1,64 @@
+"""What several commands read of a node, always through the gate, as its operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from federation.app import Node
+from federation.gate import PageRequest, ShapeField
+from federation.peers import agreements, state
+from federation.records.registry import RECORD_TYPES
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page of records as a list shows them; `after` is the cursor of its last one."""
+
+    rows: list[dict[str, Any]]
+    has_next: bool
+    after: str | None
+
+
+def list_records(node: Node, type_key: str, first: int, after: str | None, *, own: bool = False) -> Listed:
+    """A page of records of one type, drafts and past ones too, with the field that says best what each is."""
+    named = next(name for name in ("title", "name", "text", "kind", "door_card", "goals", "purpose") if name in RECORD_TYPES[type_key].fields)
+    shape = (
+        ShapeField("id", "id"),
+        ShapeField("title", named),
+        ShapeField("status", "status"),
+        ShapeField("origin", "origin", nested=(ShapeField("name", "name"),)),
+    )
+    request = PageRequest((type_key,), {type_key: shape}, first=first, after=after, every_status=True, own=own)
+    page = node.gate.page(node.operator, request)
+    rows = [orjson.loads(row.json) for row in page.rows]
+    for row in rows:
+        row["origin"] = (row["origin"] or {}).get("name")
+    return Listed(rows, page.has_next, page.rows[-1].cursor if page.rows else None)
+
+
+def own_records(node: Node, types: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The node's own records, whole: (type key, home document), of these types or of all."""
+    for type_key in types or RECORD_TYPES:
+        after: str | None = None
+        more = True
+        while more:
+            page = list_records(node, type_key, 100, after, own=True)
+            for row in page.rows:
+                yield type_key, node.gate.home(node.operator, row["id"])
+            more, after = page.has_next, page.after
+
+
+def exchange_state(node: Node, name: str) -> dict[str, Any]:
+    """How the exchange with a peer goes: failures since the last success, when it is due again, its last error."""
+    found = state.sync_state_of(node.database, agreements.partner(node.database, name).pid)
+    return {
+        "last_success": found.last_success,
+        "failures": found.failures,
+        "next_try": found.next_try,
+        "last_error": found.last_error,
+        "reconciling": found.run is not None,
+    }

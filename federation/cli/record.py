@@ -1,0 +1,96 @@
+"""`federation record …`: the node's own records, as its steward sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
+from federation.cli.output import Output
+from federation.cli.reading import list_records
+from federation.errors import BadInput
+from federation.formats.jsonlines import read_records
+from federation.records.registry import RECORD_TYPES
+
+app = typer.Typer(no_args_is_help=True, help="The node's own records.")
+
+Gid = Annotated[str, typer.Argument(help="The record's id, as `record list` shows it.")]
+
+
+def type_named(name: str) -> str:
+    """The type key for what a person writes: `resource`, `fundingCall` or `funding_call`."""
+    for key, record_type in RECORD_TYPES.items():
+        if name in (key, record_type.table, record_type.graphql):
+            return key
+    raise BadInput(f"There is no type {name[:40]}; one of: {', '.join(RECORD_TYPES)}.", field="type")
+
+
+@app.command("list")
+def list_type(
+    type_name: Annotated[str, typer.Argument(metavar="TYPE", help="Like resource.")] = "resource",
+    first: Annotated[int, typer.Option(min=1, max=100)] = 50,
+    after: Annotated[str | None, typer.Option(help="The cursor that the page before ended with.")] = None,
+    home: Home = HERE,
+    json: Json = False,
+) -> None:
+    """Lists records of one type, own and received."""
+    key = type_named(type_name)
+    out = Output(json)
+    with node_at(home) as node:
+        page = list_records(node, key, first, after)
+    out.rows(("id", "title", "status", "origin"), page.rows, f"No {key} records yet. `record add FILE` puts some in.")
+    if page.has_next and not json:
+        out.note(f"More:  federation record list {key} --after {page.after}")
+
+
+@app.command()
+def show(gid: Gid, home: Home = HERE, json: Json = False) -> None:
+    """Shows the whole of an own record, sealed fields too. Mind who looks over your shoulder."""
+    with node_at(home) as node:
+        document = node.gate.home(node.operator, gid)
+    text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+    Output(json).result({"id": gid, "document": document}, text)
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON: one {type, document} or a list.")],
+    share: Annotated[bool, typer.Option("--share", help="Share what can be shared; else it stays a draft.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Confirm warnings about personal details.")] = False,
+    home: Home = HERE,
+    json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Adds records from a JSON file, all or none."""
+    records = read_records(file)
+    with node_at(home) as node:
+        if dry_run:
+            Output(json).result({"records": len(records), "dry_run": True}, f"{len(records)} records would be added.")
+            return
+        ids = [
+            node.intake.create(node.operator, type_named(name), document, share=share, confirm=confirm)
+            for name, document in records
+        ]
+    Output(json).result({"ids": ids}, "\n".join(ids))
+
+
+@app.command()
+def share(gid: Gid, home: Home = HERE, json: Json = False) -> None:
+    """Shares a draft: from now on the policy decides who sees it."""
+    with node_at(home) as node:
+        node.intake.share(node.operator, gid)
+    Output(json).result({"id": gid, "status": "shared"}, f"{gid} is shared.")
+
+
+@app.command()
+def withdraw(gid: Gid, home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
+    """Withdraws a record: every peer that holds it is told to delete it."""
+    if not yes and not json:
+        typer.confirm("Withdraw the record everywhere?", abort=True)
+    with node_at(home) as node:
+        node.intake.withdraw(node.operator, gid)
+    Output(json).result({"id": gid, "status": "withdrawn"}, f"{gid} is withdrawn; peers delete it at their next pull.")
+
