@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from federation.audit import Ledger
+from federation.console.setup import setup_routes
 from federation.errors import FederationError, Unavailable
 from federation.gate import Gate
 from federation.intake import Intake
@@ -210,7 +211,7 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
         outbound=outbound,
         realm=realm,
         puller=Puller(database, world, keys.origin, session, Slices(database, intake)),
-        source=Source(database, world, me, gate, policies.current, codes, max_hops=settings.max_hops),
+        source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
         sweeper=Sweeper(database, world, codes, place_k=settings.place_k),
     )
 
@@ -280,6 +281,7 @@ def build(node: Node, *, background: bool = True) -> Starlette:
             Route("/graphql/schema.graphql", _schema_route(node), methods=["GET"]),
             Route("/health/live", _live, methods=["GET"]),
             Route("/health/ready", _ready_route(node), methods=["GET"]),
+            *setup_routes(node.database, node.world, node.settings.url),
             *oauth_routes(node.realm),
             *exchange_routes(node.source, authenticate),
         ],
@@ -354,7 +356,6 @@ def run_background(node: Node, ending: threading.Event) -> None:
         while True:
             try:
                 node.sweeper.sweep()
-                node.realm.spent.prune()
                 node.ledger.anchor()
             except Unavailable as error:
                 _log.error("sweep_failed", code=error.code)
@@ -369,5 +370,9 @@ def run_background(node: Node, ending: threading.Event) -> None:
 def public_schema(node: Node, *, federated: bool = False, directives: bool = True) -> str:
     """The schema as text (SDL), under the policy in force, with the scopes that open each field."""
     return print_sdl(
-        federated, directives, codes=node.codes, policy=node.policies.current(), public_scopes=node.settings.public_scopes
+        federated,
+        directives,
+        codes=node.codes,
+        policy=node.policies.current(),
+        public_scopes=node.settings.public_scopes,
     )

@@ -177,6 +177,16 @@ class Ledger:
             )
             return [LedgerEntry(*row[:6], json.loads(row[6])) for row in rows]
 
+    def newest(self, limit: int, viewer: str | None = None) -> list[LedgerEntry]:
+        """The newest entries first, of one viewer if given."""
+        where = "WHERE viewer = :viewer " if viewer else ""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                text(f"SELECT seq, chain, n, at, viewer, kind, body FROM ledger {where}ORDER BY seq DESC LIMIT :limit"),  # noqa: S608
+                {"limit": limit} | ({"viewer": viewer} if viewer else {}),
+            )
+            return [LedgerEntry(*row[:6], json.loads(row[6])) for row in rows]
+
     def open_counts(self) -> dict[tuple[str, str, str], int]:
         """The rows that left with `open` values only, by (day, kind, type), as far as they are written."""
         with self._database.read() as connection:

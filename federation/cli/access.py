@@ -42,7 +42,7 @@ def add_client(
     key = dict(made.private_jwk)
     if key_file:
         write_private(key_file, orjson.dumps(key))
-    result = {"client_id": made.client_id, "scopes": list(made.scopes)}
+    result: dict[str, object] = {"client_id": made.client_id, "scopes": list(made.scopes)}
     result |= {"key_file": str(key_file)} if key_file else {"private_jwk": key}
     shown = f"private key in {key_file}" if key_file else orjson.dumps(key).decode()
     out.result(result, f"client_id: {made.client_id}\n{shown}")
@@ -55,7 +55,12 @@ def list_clients(home: Home = HERE, json: Json = False) -> None:
     """Lists the programs."""
     with node_at(home) as node:
         rows = [
-            {"client_id": each.client_id, "name": each.name, "scopes": list(each.scopes), "revoked": each.revoked_at is not None}
+            {
+                "client_id": each.client_id,
+                "name": each.name,
+                "scopes": list(each.scopes),
+                "revoked": each.revoked_at is not None,
+            }
             for each in clients.list_clients(node.database)
         ]
     Output(json).rows(
@@ -96,7 +101,12 @@ def list_tokens(home: Home = HERE, json: Json = False) -> None:
     """Lists the personal tokens, never their text."""
     with node_at(home) as node:
         rows = [
-            {"token_id": each.token_id, "name": each.name, "scopes": list(each.scopes), "revoked": each.revoked_at is not None}
+            {
+                "token_id": each.token_id,
+                "name": each.name,
+                "scopes": list(each.scopes),
+                "revoked": each.revoked_at is not None,
+            }
             for each in personal.list_personal_tokens(node.database)
         ]
     Output(json).rows(("token_id", "name", "scopes", "revoked"), rows, "No personal tokens yet.")

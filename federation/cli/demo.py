@@ -288,7 +288,7 @@ def _link(directory: Path) -> None:
                 continue
             invitation = trust.invite(one.database, one.world, one.me)
             trust.accept(other.database, other.world, other.me, other.outbound, invitation, inviter)
-            agreements.rename(one.database, other.settings.url, invited)
+            agreements.rename(one.database, other.settings.name, invited)
             words = " ".join(trust.words_of(one.me, agreements.partner(one.database, invited)))
             trust.verify(other.database, other.me, inviter, words)
             trust.verify(one.database, one.me, invited, words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -31,10 +32,8 @@ class Finding:
 
 def first_setup_link(node: Node) -> str:
     """The one-time link with which the first steward sets a password; links given out before end."""
-    try:
+    with suppress(Conflict):  # made at an earlier start, and not yet set up
         add_account(node.database, node.world, FIRST_STEWARD, "First steward")
-    except Conflict:  # made at an earlier start, and not yet set up
-        pass
     return setup_link(node.database, node.world, node.settings.url, FIRST_STEWARD)
 
 
@@ -49,10 +48,14 @@ def _of_settings(node: Node) -> Iterator[Finding]:
     if settings.url.startswith("http://") and host not in LOOPBACK:
         yield Finding("PLAIN_HTTP", "The node's address is not encrypted.", "Put TLS in front and use https:// in url.")
     if settings.place_k < 3 and host not in LOOPBACK:
-        yield Finding("SMALL_CELLS", "Places with very few networks are shown as they are.", "Set place_k to 3 or more.")
+        yield Finding(
+            "SMALL_CELLS", "Places with very few networks are shown as they are.", "Set place_k to 3 or more."
+        )
     if settings.allow_private_peers and host not in LOOPBACK:
         yield Finding(
-            "PRIVATE_PEERS", "The node may be sent to private addresses.", "Empty allow_private_peers if no peer needs it."
+            "PRIVATE_PEERS",
+            "The node may be sent to private addresses.",
+            "Empty allow_private_peers if no peer needs it.",
         )
     if settings.database_key and origins["database_key"] == "file":
         yield Finding(

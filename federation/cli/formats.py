@@ -33,12 +33,15 @@ def import_directory(
     file: Source,
     share: Share = False,
     expectations: Annotated[
-        str | None, typer.Option(help="What the offers do not do, and how soon they answer, where the source is silent.")
+        str | None,
+        typer.Option(help="What the offers do not do, and how soon they answer, where the source is silent."),
     ] = None,
     publish_websites: Annotated[
         bool, typer.Option("--publish-websites", help="Show websites; they often tell who the provider is.")
     ] = False,
-    source: Annotated[str | None, typer.Option(help="The directory's name; a later edition updates its records.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="The directory's name; a later edition updates its records.")
+    ] = None,
     language: Annotated[str, typer.Option(help="The language of its texts.")] = "en",
     country: Annotated[str | None, typer.Option(help="Country of addresses that name none, like US.")] = None,
     home: Home = HERE,
@@ -49,7 +52,9 @@ def import_directory(
     out = Output(json)
     options = ImportOptions(expectations, publish_websites, source, language, country)
     if share and not expectations:
-        out.note("Without --expectations only offers whose source says how to apply are shared; the others stay drafts.")
+        out.note(
+            "Without --expectations only offers whose source says how to apply are shared; the others stay drafts."
+        )
     with node_at(home) as node:
         if dry_run:
             report = ImportReport()

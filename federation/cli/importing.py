@@ -18,7 +18,9 @@ Tracked = Callable[[Iterable[ImportRow | RowProblem]], Iterator[ImportRow | RowP
 """What shows progress: passes the rows on, one by one."""
 
 
-def import_hsds(node: Node, file: Path, options: ImportOptions, *, share: bool, tracked: Tracked = iter) -> ImportReport:
+def import_hsds(
+    node: Node, file: Path, options: ImportOptions, *, share: bool, tracked: Tracked = iter
+) -> ImportReport:
     """Takes a directory in; what has no expectations of its own and is given none stays a draft."""
     package = read_package(file)
     rows = documents(package, options, node.keys.secret, node.codes)
@@ -56,9 +58,7 @@ def _store(node: Node, rows: list[ImportRow], report: ImportReport, share: bool)
     report.imported += done.created
     report.updated += done.amended
     report.unchanged += done.unchanged
-    report.drafts += sum(
-        not each.share for each, gid in zip(incoming, done.gids, strict=True) if gid is not None
-    )
+    report.drafts += sum(not each.share for each, gid in zip(incoming, done.gids, strict=True) if gid is not None)
     for refusal in done.refused:
         row = rows[refusal.line or 0]
         field = f"{refusal.field}: " if refusal.field else ""
@@ -66,7 +66,7 @@ def _store(node: Node, rows: list[ImportRow], report: ImportReport, share: bool)
 
 
 def load_samples(node: Node, name: str, types: frozenset[str] | None = None) -> int:
-    """Takes in the invented records of the demonstration, shared, as far as they are not there; gives how many are new."""
+    """Takes in the invented records of the demonstration, shared, where they are missing; gives how many are new."""
     incoming = [
         Incoming(kind, document, source_uuid(node.keys.secret, "sample", seed).bytes, True, number)
         for number, (kind, seed, document) in enumerate(samples.load(name, node.world.today()))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from functools import partial
 from typing import Annotated
 
 import typer
 import uvicorn
+from rich.progress import Progress
 
 from federation.app import create_home, open_node, run_background
 from federation.cli.examining import examine, first_setup_link
@@ -118,22 +120,20 @@ def sync(
     failed = False
     with node_at(home) as node:
         names = [peer] if peer else [who.name for who in agreements.partners(node.database) if not who.frozen]
-        rows = []
+        rows: list[dict[str, object]] = []
         for name in names:
             with out.progress(f"from {name}") as bar:
-                task = bar.task_ids[0]
                 try:
-                    report = node.puller.sync(
-                        agreements.partner(node.database, name),
-                        lambda done, task=task, bar=bar: bar.update(task, completed=done),
-                    )
+                    pulled = node.puller.sync(agreements.partner(node.database, name), partial(_advance, bar))
                 except FederationError as error:
                     failed = True
-                    rows.append({"peer": name, "taken": None, "withdrawn": None, "problem": error.message})
+                    rows.append({"peer": name, "problem": error.message})
                     continue
-            rows.append({"peer": name, "taken": report.taken, "withdrawn": report.withdrawn, "problem": None})
+            rows.append({"peer": name, "taken": pulled.taken, "withdrawn": pulled.withdrawn})
     out.rows(("peer", "taken", "withdrawn", "problem"), rows, "No peers yet. `federation peer invite` links to one.")
     if failed:
         raise typer.Exit(1)
 
 
+def _advance(bar: Progress, done: int) -> None:
+    bar.update(bar.task_ids[0], completed=done)

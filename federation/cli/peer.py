@@ -62,7 +62,7 @@ def accept(
     Output(json).result(
         {**described(who), "words": words},
         f"{who.name} is pinned, and not yet verified. Compare these words with them over another channel:\n\n"
-        f"    {words}\n\nIf they see the same:  federation peer verify {who.name} --words \"…\"",
+        f'    {words}\n\nIf they see the same:  federation peer verify {who.name} --words "…"',
     )
 
 
@@ -125,6 +125,14 @@ def describe(
     with node_at(home) as node:
         who = agreements.describe(node.database, name, affiliation, jurisdiction)
     Output(json).result(described(who), f"{who.name}: {who.affiliation or 'unknown'}, {who.jurisdiction or 'unknown'}.")
+
+
+@app.command()
+def rename(name: Name, wanted: Annotated[str, typer.Argument()], home: Home = HERE, json: Json = False) -> None:
+    """Calls a peer something else here."""
+    with node_at(home) as node:
+        who = agreements.rename(node.database, name, wanted)
+    Output(json).result(described(who), f"{name} is called {who.name} now.")
 
 
 @app.command("list")
@@ -190,5 +198,3 @@ def _narrowing(listed: list[str]) -> dict[tuple[str, str], str | None]:
             raise BadInput(f"{item[:80]!r} is not understood; write type.field=step.", field="narrowing")
         narrowing[(kind, field)] = None if step == "nobody" else step
     return narrowing
-
-

@@ -159,7 +159,7 @@ def explain_field(
     """Says in sentences why a viewer sees a field as exactly as it does, and no more."""
     kind, _, name = field.partition(".")
     with node_at(home) as node:
-        if node.catalogue.field(kind, name) is None:
+        if kind not in node.catalogue.types or node.catalogue.types[kind].field(name) is None:
             raise NotFound(f"There is no field {field[:80]}; write it like resource.area.")
         found = explain(node.policies.current(), _viewer(node, viewer), kind, name)
     Output(json).result(

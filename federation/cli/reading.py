@@ -14,6 +14,10 @@ from federation.peers import agreements, state
 from federation.records.registry import RECORD_TYPES
 
 
+TELLING = ("title", "name", "text", "purpose", "door_card", "kind")
+"""The fields that say best what a record is; of each type the first that it has."""
+
+
 @dataclass(frozen=True)
 class Listed:
     """A page of records as a list shows them; `after` is the cursor of its last one."""
@@ -25,7 +29,7 @@ class Listed:
 
 def list_records(node: Node, type_key: str, first: int, after: str | None, *, own: bool = False) -> Listed:
     """A page of records of one type, drafts and past ones too, with the field that says best what each is."""
-    named = next(name for name in ("title", "name", "text", "kind", "door_card", "goals", "purpose") if name in RECORD_TYPES[type_key].fields)
+    named = next(name for name in TELLING if name in RECORD_TYPES[type_key].fields)
     shape = (
         ShapeField("id", "id"),
         ShapeField("title", named),

@@ -93,4 +93,3 @@ def withdraw(gid: Gid, home: Home = HERE, json: Json = False, yes: Yes = False) 
     with node_at(home) as node:
         node.intake.withdraw(node.operator, gid)
     Output(json).result({"id": gid, "status": "withdrawn"}, f"{gid} is withdrawn; peers delete it at their next pull.")
-

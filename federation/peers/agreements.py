@@ -230,6 +230,17 @@ def describe(database: Database, name: str, affiliation: str | None, jurisdictio
     return partner(database, name)
 
 
+def rename(database: Database, name: str, wanted: str) -> Partner:
+    """Call a peer something else here. Raises BadInput, Conflict if the name is taken, NotFound."""
+    if not wanted.strip() or len(wanted) > 200:
+        raise BadInput("A name has 1 to 200 characters.", field="name")
+    who = partner(database, name)
+    if any(other.name == wanted and other.pid != who.pid for other in partners(database)):
+        raise Conflict("Another peer has that name here.", field="name")
+    _set(database, who, name=wanted)
+    return partner(database, wanted)
+
+
 def freeze(database: Database, name: str) -> Partner:
     """Answer the peer nothing at all, and ask it nothing, until `unfreeze`. Raises NotFound."""
     _set(database, partner(database, name), frozen=True)

@@ -40,9 +40,7 @@ class PolicyLog:
     def current(self) -> Policy:
         """The policy in force; the defaults of the record types while none was ever applied."""
         with self._database.reader() as connection:
-            row = connection.execute(
-                "SELECT version FROM policy_versions ORDER BY number DESC LIMIT 1"
-            ).fetchone()
+            row = connection.execute("SELECT version FROM policy_versions ORDER BY number DESC LIMIT 1").fetchone()
         if row is None:
             return self._default()
         return self.at_version(row[0])
@@ -77,7 +75,7 @@ class PolicyLog:
         return True
 
     def rollback(self) -> Policy:
-        """Puts the policy before the one in force back in force, as a new entry. Raises Conflict where there is none."""
+        """Puts the policy before the one in force back in force, as a new entry. Raises Conflict if none was."""
         entries = self.history()
         if not entries:
             raise Conflict("No policy was applied yet; the defaults are in force.")
