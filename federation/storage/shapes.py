@@ -1,0 +1,211 @@
+"""What is asked of each record: a shape, and the SQL that writes one JSON text for it from projected columns.
+
+A field that the projection withholds becomes a literal null: its columns are not named. Values are never compared
+here; the only question asked of them is whether they are NULL.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from federation.errors import BadInput
+from federation.policies.tiers import HANDLING_LABELS, Tier
+from federation.records.base import FieldSpec
+from federation.storage.dialect import Dialect
+from federation.storage.view import Arm, View, null_test
+
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,6}")
+NAME_MARK = "\x1f"
+"""Stands around `language:code` where the name of a place is to be put; JSON texts never hold it unescaped."""
+
+
+@dataclass(frozen=True)
+class ShapeField:
+    """One member of the JSON: `key` as the caller names it, `field` of the record (or `__typename`, `id`, `type`,
+    `status`, `handling`, `origin`). `language`: the translation that is wanted, and the language of place names.
+    `parts`: members (key, part) of a composite value. `nested`: the shape of the network behind `origin`."""
+
+    key: str
+    field: str
+    language: str | None = None
+    parts: tuple[tuple[str, str], ...] | None = None
+    nested: Shape | None = None
+
+
+Shape: TypeAlias = tuple[ShapeField, ...]
+
+FACTS = frozenset({"__typename", "id", "type", "status", "handling", "origin"})
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "period": ("start", "end", "precision"),
+    "amount": ("minimum", "maximum", "currency", "precision"),
+    "count": ("minimum", "maximum", "precision"),
+    "place": ("code", "level"),
+}
+"""The parts of composite kinds that are written where none are named."""
+
+_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "period": {"start": "__lo", "end": "__hi", "precision": "__p"},
+    "amount": {"minimum": "__min", "maximum": "__max", "currency": "__cur", "precision": "__p"},
+    "count": {"minimum": "__min", "maximum": "__max", "precision": "__p"},
+    "place": {"code": "__code"},
+    "contact": {"relay": ""},
+}
+
+
+def part_column(kind: str, part: str) -> str:
+    """The suffix of the column that holds a part of a composite value."""
+    return _COLUMNS[kind][part]
+
+
+def fields_of(shape: Shape) -> frozenset[str]:
+    """The record fields that a shape asks for, without nested ones."""
+    return frozenset(each.field for each in shape)
+
+
+class Writer:
+    """Writes the JSON of the records of one arm. `id` gives the SQL of the shown id of an alias, `column` that of a
+    column, `network` the view of the networks behind `origin` (None: the origin is not told)."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        view: View,
+        arm: Arm,
+        network: View | None,
+        column: Callable[[str], str],
+        gid: str,
+        alias: str = "t",
+    ) -> None:
+        self._sql = dialect
+        self._view = view
+        self._arm = arm
+        self._network = network
+        self._column = column
+        self._gid = gid
+        self._alias = alias
+
+    def object(self, shape: Shape) -> str:
+        """The expression of one compact JSON object. Raises BadInput for what the type does not have."""
+        parts: list[str] = []
+        text = "{"
+        for at, member in enumerate(shape):
+            text += ("," if at else "") + json.dumps(member.key, ensure_ascii=False) + ":"
+            value = self._member(member)
+            if value.startswith("'") and value == self._sql.literal(value[1:-1]):
+                text += value[1:-1]
+                continue
+            parts += [self._sql.literal(text), value]
+            text = ""
+        return self._sql.concat([*parts, self._sql.literal(text + "}")])
+
+    def _member(self, member: ShapeField) -> str:
+        if member.field in FACTS:
+            return self._fact(member)
+        spec = self._view.type.fields.get(member.field)
+        if spec is None:
+            raise BadInput(f"{self._view.type.graphql} has no field {member.field[:60]}.", field=member.field[:60])
+        step = self._arm.projection.steps.get(spec.name)
+        if step is None:
+            return "'null'"
+        return self._value(spec, f"{spec.name}__{step}", member)
+
+    def _fact(self, member: ShapeField) -> str:
+        kind, quoted = self._view.type, self._sql.literal
+        if member.field == "__typename":
+            return quoted(f'"{kind.graphql}"')
+        if member.field == "type":
+            return quoted(f'"{kind.table.upper()}"')
+        if member.field == "id":
+            return self._sql.concat(["'\"'", self._gid, "'\"'"])
+        if member.field == "status":
+            return self._sql.concat(["'\"'", f"upper({self._alias}.status)", "'\"'"])
+        if member.field == "handling":
+            return self._handling()
+        return self._origin(member.nested or (ShapeField("id", "id"),))
+
+    def _handling(self) -> str:
+        clearance = self._arm.projection.clearance
+        if clearance is None or clearance < Tier.COMMUNITY:
+            return "'null'"
+        labels = " ".join(f"WHEN {at} THEN '\"{label}\"'" for at, label in enumerate(HANDLING_LABELS))
+        return f"CASE {self._alias}.handling {labels} END"
+
+    def _origin(self, shape: Shape) -> str:
+        """The network of the record's origin, through the viewer's own view of networks: one subquery an arm."""
+        if self._network is None or self._view.pairwise:
+            return "'null'"
+        depth = f"n{len(self._alias)}" if self._alias != "t" else "n"
+        found = [self._one_origin(self._network, arm, depth, shape) for arm in self._network.arms]
+        return f"coalesce({','.join(found)},'null')" if found else "'null'"
+
+    def _one_origin(self, network: View, arm: Arm, alias: str, shape: Shape) -> str:
+        inner = Writer(
+            self._sql, network, arm, network, lambda name: f"{alias}.{name}", f"{alias}.gid", alias
+        ).object(shape)
+        return origin_subquery(inner, network, arm, alias, self._alias)
+
+    def _value(self, spec: FieldSpec, column: str, member: ShapeField) -> str:
+        kind = spec.kind.name
+        if kind in PARTS or (kind == "contact" and member.parts):
+            return self._composite(spec, column, member)
+        main = self._column(column)
+        if kind == "text" and member.language:
+            return self._sql.json(f"coalesce({self._translation(column, member.language)},{main})")
+        if kind == "codes":
+            return self._sql.json_held(main)
+        if kind == "flag":
+            return self._sql.json_flag(main)
+        return self._sql.json(main)
+
+    def _translation(self, column: str, language: str) -> str:
+        """The translation in the language, or in its primary subtag."""
+        checked = _language(language)
+        return self._sql.member(self._column(f"{column}__tr"), list(dict.fromkeys((checked, checked.split("-")[0]))))
+
+    def _composite(self, spec: FieldSpec, column: str, member: ShapeField) -> str:
+        known = self._column(column + null_test(spec))
+        kind = spec.kind.name
+        parts: list[str] = []
+        text = "{"
+        for at, (key, part) in enumerate(member.parts or tuple((each, each) for each in PARTS[kind])):
+            text += ("," if at else "") + json.dumps(key, ensure_ascii=False) + ":"
+            parts += [self._sql.literal(text), self._part(spec, column, part, member.language)]
+            text = ""
+        whole = self._sql.concat([*parts, self._sql.literal(text + "}")])
+        return f"CASE WHEN {known} IS NULL THEN 'null' ELSE {whole} END"
+
+    def _part(self, spec: FieldSpec, column: str, part: str, language: str | None) -> str:
+        kind = spec.kind.name
+        part, _, wanted = part.partition(":")
+        if part == "__typename":
+            return self._sql.literal(f'"{spec.kind.graphql}"')
+        if kind == "contact" and part == "address":
+            return "'null'"  # a sealed part: it has no column
+        if kind == "place" and part == "level":
+            return self._sql.json(f"upper({self._column(column + '__level')})")
+        if kind == "place" and part == "name":
+            mark = self._sql.literal(f"{NAME_MARK}{_language(wanted or language or 'en')}:")
+            return self._sql.concat([mark, self._column(f"{column}__code"), self._sql.literal(NAME_MARK)])
+        suffix = _COLUMNS.get(kind, {}).get(part)
+        if suffix is None:
+            raise BadInput(f"{spec.kind.graphql} has no part {part[:60]}.", field=spec.name)
+        return self._sql.json(self._column(column + suffix))
+
+
+def origin_subquery(inner: str, network: View, arm: Arm, alias: str, outer: str) -> str:
+    """One value of the network behind the origin of a row, or NULL: the first by its random id."""
+    rows = f"{alias}.origin={outer}.origin AND {network.rows(arm, alias=alias)}"
+    return f"(SELECT {inner} FROM {network.type.table} {alias} WHERE {rows} ORDER BY {alias}.id LIMIT 1)"  # noqa: S608
+
+
+def _language(tag: str) -> str:
+    """A language tag that may stand in SQL, in its usual case, or BadInput."""
+    if not _LANGUAGE.fullmatch(tag):
+        raise BadInput("This must be a language tag like sw, pt-BR or zh-Hant.", field="language")
+    head, *rest = tag.split("-")
+    shaped = [{2: each.upper(), 4: each.title()}.get(len(each), each.lower()) for each in rest]
+    return "-".join([head.lower(), *shaped])

@@ -1,0 +1,284 @@
+"""The exchange's side of a view: what changed in it after a position, and all of it in the order of shown ids.
+
+A change that the class cannot see gives nothing at all: no item, no other order, no longer page. What an item says is
+made in SQL from the visible step columns, and is what the row says now.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection
+
+from federation.policies.tiers import Tier
+from federation.records.rows import bits
+from federation.storage import journal
+from federation.storage.dialect import Dialect
+from federation.storage.ids import global_id, wire_id
+from federation.storage.journal import START, Change, Position
+from federation.storage.pairwise import add_functions
+from federation.storage.relation import column_of, gid_of, id_of
+from federation.storage.view import Arm, View
+from federation.storage.wires import values_json, wire_steps
+
+READ_AT_ONCE = 500
+MOST_RELEVANT = 2000
+"""At most this many changes that the class sees are looked at for one page."""
+IDS_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a feed. `line`: its JSON. `id` and `gid` are the shown ones; `rid`, `origin` (its number), `terms`
+    and `via` say which row it is. `mask` of a put: the steps that it holds; `above`: some are not open for everyone.
+    `position` and `tag`: the journal entry behind it; None in a slice."""
+
+    kind: str
+    type: str
+    id: bytes
+    gid: str
+    line: str
+    origin: int
+    rid: int = 0
+    terms: int = 0
+    via: int = 0
+    mask: int = 0
+    above: bool = False
+    position: Position | None = None
+    tag: bytes = b""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A page of a feed. `next` is the position of the last item (the one asked from, if there is none), `scanned` how
+    far the journal was read; `more`: the class has more to see."""
+
+    items: tuple[Item, ...]
+    next: Position
+    scanned: Position
+    more: bool
+
+
+@dataclass
+class _Seen:
+    """What became of one record between two positions, as the class sees it."""
+
+    before: bool
+    last: Change
+
+
+@dataclass
+class Slices:
+    """Reads the slice of one viewer, in the caller's snapshot. `views` by type, `pairwise` the viewer's parameters.
+    `make_id` makes the shown id of a record that is gone."""
+
+    connection: Connection
+    dialect: Dialect
+    views: Mapping[str, View]
+    pairwise: Mapping[str, bytes]
+    make_id: Callable[[bytes], bytes]
+    _masks: dict[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
+
+    @cached_property
+    def origins(self) -> Mapping[int, str]:
+        """The thumbprints of origins by number."""
+        rows = self.connection.exec_driver_sql("SELECT oid,thumbprint FROM origins").fetchall()
+        return {row[0]: row[1] for row in rows}
+
+    @cached_property
+    def hashes(self) -> Mapping[int, str]:
+        """The hashes of terms by number."""
+        rows = self.connection.exec_driver_sql("SELECT tid,hash FROM terms").fetchall()
+        return {row[0]: row[1] for row in rows}
+
+    def since(self, after: Position, most_bytes: int, scanned: Position = START) -> Changes:
+        """What the class saw happen after a position, in order, each record once. At least one item, if there is one;
+        no more once `most_bytes` are reached. `scanned`: up to where nothing follows, known from before."""
+        seen, end, full = self._relevant(max(after, scanned))
+        rows = self._rows({key for key in seen if key[0] in self.views})
+        items: list[Item] = []
+        size = 0
+        for key, what in sorted(seen.items(), key=lambda each: each[1].last.position):
+            if size >= most_bytes and items:
+                return Changes(tuple(items), _last(items, after), _last(items, after), True)
+            item = self._item(key, what, rows.get(key))
+            if item is not None:
+                items.append(item)
+                size += len(item.line.encode())
+        return Changes(tuple(items), _last(items, after), end, full)
+
+    def _relevant(self, after: Position) -> tuple[dict[tuple[str, int, bytes], _Seen], Position, bool]:
+        seen: dict[tuple[str, int, bytes], _Seen] = {}
+        number, position = 0, after
+        while True:
+            batch = journal.read(self.connection, position, READ_AT_ONCE)
+            for change in batch:
+                if self.relevant(change):
+                    if number == MOST_RELEVANT:
+                        return seen, position, True
+                    number += 1
+                    key = (change.type, change.origin, change.id)
+                    before = self.views[change.type].arm_of(change.before) is not None
+                    seen[key] = _Seen(seen[key].before if key in seen else before, change)
+                position = change.position
+            if len(batch) < READ_AT_ONCE:
+                return seen, position, False
+
+    def relevant(self, change: Change) -> bool:
+        """Whether the class sees the change: the record comes, goes, or something of it that is seen changed."""
+        view = self.views.get(change.type)
+        if view is None:
+            return False
+        before, after = view.arm_of(change.before), view.arm_of(change.after)
+        if before is None or after is None or change.before is None or change.after is None:
+            return before is not after
+        if before is not after or change.before.terms != change.after.terms:
+            return True
+        told = after.projection.clearance is not None and after.projection.clearance > Tier.OPEN
+        if told and change.before.handling != change.after.handling:
+            return True
+        return bool(change.steps & self._mask(view, after))
+
+    def last_relevant(self) -> Change | None:
+        """The last change that the class sees, if the journal still has it."""
+        before: Position | None = None
+        while True:
+            after = self._back(before)
+            batch = journal.read(self.connection, after, READ_AT_ONCE, before)
+            for change in reversed(batch):
+                if (before is None or change.position < before) and self.relevant(change):
+                    return change
+            if after == START:
+                return None
+            before = Position(after.x, after.n + 1)
+
+    def _back(self, before: Position | None) -> Position:
+        """The position at most READ_AT_ONCE entries before another, or before the end."""
+        upper = "" if before is None else f"WHERE (x,pos)<({before.x},{before.n}) "
+        row = self.connection.exec_driver_sql(
+            f"SELECT x,pos FROM change {upper}ORDER BY x DESC,pos DESC LIMIT 1 OFFSET {READ_AT_ONCE}"  # noqa: S608
+        ).fetchone()
+        return START if row is None else Position(row[0], row[1])
+
+    def at_tag(self, tag: bytes) -> Position | None:
+        """The position of the entry with a tag; None if there is none any more. All zero is before everything."""
+        if not any(tag):
+            return START if journal.floor(self.connection) == START else None
+        statement = f"SELECT x,pos FROM change WHERE tag={self.dialect.param('tag')}"  # noqa: S608
+        row = self.connection.exec_driver_sql(statement, {"tag": tag}).fetchone()
+        return None if row is None else Position(row[0], row[1])
+
+    def _mask(self, view: View, arm: Arm) -> int:
+        key = (view.type.key, arm.terms)
+        if key not in self._masks:
+            self._masks[key] = wire_mask(view, arm)
+        return self._masks[key]
+
+    def _item(self, key: tuple[str, int, bytes], what: _Seen, put: Item | None) -> Item | None:
+        change = what.last
+        if put is not None:
+            return _placed(put, change)
+        if not what.before:
+            return None
+        type_key, origin, id = key
+        pairwise = self.views[type_key].pairwise
+        shown = self.make_id(id) if pairwise else id
+        line = {"k": "withdraw", "t": type_key, "i": wire_id(shown)}
+        if not pairwise:
+            line["o"] = self.origins.get(origin, "")
+        gid = global_id(type_key, "" if pairwise else self.origins.get(origin, ""), shown)
+        text = json.dumps(line, separators=(",", ":"))
+        return Item("withdraw", type_key, shown, gid, text, origin, position=change.position, tag=change.tag)
+
+    def _rows(self, keys: Iterable[tuple[str, int, bytes]]) -> dict[tuple[str, int, bytes], Item]:
+        """The puts of those records that are seen now."""
+        wanted: dict[str, list[bytes]] = {}
+        for type_key, _, id in sorted(keys):
+            wanted.setdefault(type_key, []).append(id)
+        found: dict[tuple[str, int, bytes], Item] = {}
+        for type_key, ids in wanted.items():
+            for start in range(0, len(ids), IDS_AT_ONCE):
+                part = ids[start : start + IDS_AT_ONCE]
+                names = [f"i{n}" for n in range(len(part))]
+                condition = f"t.id IN ({','.join(map(self.dialect.param, names))})"
+                rows = self._select(type_key, condition, dict(zip(names, part, strict=True)))
+                found |= {(type_key, item.origin, id): item for id, item in rows}
+        return found
+
+    def slice(self, type_key: str, after_id: bytes, limit: int) -> tuple[Item, ...]:
+        """All that is seen of a type, in the order of the 16 bytes of shown ids, after one of them."""
+        view = self.views[type_key]
+        condition = f"{id_of(self.dialect, view)}>{self.dialect.param('after_id')}"
+        rows = self._select(type_key, condition, {"after_id": after_id, "limit": limit}, ordered=True)
+        return tuple(item for _, item in rows)
+
+    def _select(
+        self, type_key: str, condition: str, values: Mapping[str, Any], *, ordered: bool = False
+    ) -> list[tuple[bytes, Item]]:
+        """(stored id, put) of rows of all arms."""
+        view = self.views[type_key]
+        if not view.arms:
+            return []
+        statement = view.memo.get(("slice", ordered, condition))
+        if statement is None:
+            statement = view.memo["slice", ordered, condition] = self._statement(view, condition, ordered)
+        parameters = {**values, **(self.pairwise if view.pairwise else {})}
+        if view.pairwise and self.dialect.sqlite:
+            add_functions(self.connection.connection.driver_connection)
+        rows = self.connection.exec_driver_sql(statement, parameters).fetchall()
+        return [(bytes(row[0]), self._put(view, row)) for row in rows]
+
+    def _statement(self, view: View, condition: str, ordered: bool) -> str:
+        end = f" ORDER BY 2 LIMIT {self.dialect.param('limit')}" if ordered else ""
+        selects = [f"{select_values(self.dialect, view, arm, at)} AND {condition}" for at, arm in enumerate(view.arms)]
+        if len(selects) > 1 and ordered:
+            selects = [f"SELECT * FROM ({each}{end}) AS x{at}" for at, each in enumerate(selects)]  # noqa: S608
+        return " UNION ALL ".join(selects) + end
+
+    def _put(self, view: View, row: Sequence[Any]) -> Item:
+        _, shown, gid, rid, origin, terms, via, handling, path, tail, at = row
+        arm = view.arms[at]
+        shown = bytes(shown)
+        head = f'{{"k":"put","t":"{view.type.key}","i":"{wire_id(shown)}"'
+        if not view.pairwise:
+            head += f',"o":"{self.origins.get(origin, "")}"'
+        if terms:
+            head += f',"T":"{self.hashes.get(terms, "")}"'
+        line = f'{head},"path":{path or "[]"},{tail}'
+        above = bool(arm.above) or handling > 0
+        return Item(
+            "put", view.type.key, shown, gid, line, origin, rid, terms, via, self._mask(view, arm), above
+        )
+
+
+def _last(items: Sequence[Item], otherwise: Position) -> Position:
+    return (items[-1].position if items else None) or otherwise
+
+
+def _placed(put: Item, change: Change) -> Item:
+    return Item(**{**put.__dict__, "position": change.position, "tag": change.tag})
+
+
+def select_values(dialect: Dialect, view: View, arm: Arm, at: int) -> str:
+    """The SELECT of an arm's rows as the exchange needs them, ending in its condition."""
+    column = column_of(dialect, view)
+    partner = ["',\"p\":'", "t.partner_rev"] if arm.partner else []
+    values = values_json(dialect, view, arm, column)
+    parts = ["'\"r\":'", "t.rev", *partner, "',\"h\":'", "t.handling", "',\"v\":'", values, "'}'"]
+    tail = dialect.concat(parts)
+    return (
+        f"SELECT t.id,{id_of(dialect, view)},{gid_of(dialect, view)},t.rid,t.origin,t.terms,t.via,t.handling,"  # noqa: S608
+        f"t.path,{tail},{at} FROM {view.type.table} t WHERE {view.rows(arm)}"
+    )
+
+
+def wire_mask(view: View, arm: Arm) -> int:
+    """The bits of all steps that go on the wire for an arm."""
+    steps = {(name, step) for name, several in wire_steps(view, arm) for step in several}
+    return sum(1 << bit for bit, each in enumerate(bits(view.type)) if each in steps)
+
+
