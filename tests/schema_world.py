@@ -4,7 +4,7 @@ real `decide`, writes JSON by shape, and knows no SQL."""
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,7 +49,7 @@ class MemoryGate:
         ]
         self.asked: list[Any] = []
 
-    def get(self, viewer: Viewer, gid: str, shape: Any) -> Row | None:
+    def get(self, viewer: Viewer, gid: str, shape: Any, *, every_status: bool = False) -> Row | None:
         for key, one, document in self.records:
             if one == gid and (text := self._json(viewer, key, one, document, shape)) is not None:
                 return Row(text, gid, key, "c")
@@ -144,6 +144,7 @@ class Node:
     intake: Any
     policy: Policy
     steward: Viewer
+    gids: list[str] = field(default_factory=list)
 
 
 def sqlite_node(folder: Any, policy: Policy | None = None) -> Node:
@@ -173,5 +174,46 @@ def sqlite_node(folder: Any, policy: Policy | None = None) -> Node:
         ledger=ledger,
         labels=lambda key: labels(in_force, key),
         secret=bytes(32),
+        place_k=1,
     )
     return Node(database, gate, intake, in_force, Viewer(ViewerKind.STEWARD, "steward"))
+
+
+def sample() -> list[tuple[str, dict[str, Any]]]:
+    """Invented records of several types, with every shape of value."""
+    grants = [
+        (
+            "resource",
+            {
+                "title": f"Grant {at}",
+                "summary": 'Help with "quotes", a \\ backslash,\na second line and ünïcödé 日本.',
+                "kind": ("emergency_grant", "legal_support")[at % 2],
+                "dimensions": ["physical", "digital"][: 1 + at % 2],
+                "area": ("KE", "UG", "FR", None)[at % 4],
+                "response_hours": at * 10,
+                "languages": ["sw", "en"] if at % 3 else ["fr"],
+                "expectations": "No travel costs.",
+                "amount": {"value": str(500 * (at + 1)), "currency": "EUR"},
+                "provider": {"name": "Somebody", "kind": "ngo"},
+                "availability": {"state": "open", "free": 3},
+                "horizon": {"start": "2026-01-01", "end": "2026-06-30"},
+                "contact": {"email": "x@example.org", "relay": "relay-000000"},
+                "accepts_unregistered": bool(at % 2),
+                "verified_on": {"start": "2026-03-04", "end": "2026-03-04"},
+                "valid_until": "2027-01-01",
+                "language": "en",
+                "translations": {"fr": {"title": "Subvention"}},
+            },
+        )
+        for at in range(12)
+    ]
+    return [
+        ("network", {"name": "River", "scope": "local", "regions": ["KE"], "languages": ["sw"], "goals": "Safety."}),
+        *grants,
+        ("need", {"kind": "legal_support", "topic": "upr", "area": "KE", "urgency": "soon", "network": "River"}),
+        ("convening", {"title": "Meet", "newcomer_places": 3, "series": "FREQ=MONTHLY", "languages": ["en"]}),
+        ("convening", {"title": "Full", "newcomer_places": 0}),
+        ("fieldVisit", {"purpose": "Listen.", "open_places": 4, "area": "KE", "partners_sought": ["ngo"]}),
+        ("practice", {"title": "Lesson", "text": "Text.", "topics": ["upr", "security"], "setting": "KE"}),
+        ("notice", {"kind": "solidarity", "text": "With you.", "deadline": "2026-09-01"}),
+    ]

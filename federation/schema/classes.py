@@ -162,7 +162,7 @@ class Catalog:
 
 
 def plain(value: Any) -> Any:
-    """An input as strawberry made it, as dicts and lists by GraphQL name, without what was not given."""
+    """An input as it was coerced, as dicts and lists by GraphQL name, enums as names, without what was not given."""
     definition = getattr(type(value), "__strawberry_definition__", None)
     if isinstance(value, Enum):
         return value.value
@@ -171,6 +171,8 @@ def plain(value: Any) -> Any:
         return {name: plain(part) for name, part in pairs if part is not UNSET}
     if isinstance(value, list):
         return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
     return value
 
 

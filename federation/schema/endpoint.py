@@ -107,6 +107,13 @@ class GraphQLEndpoint:
             and not viewer.at_home
         )
 
+    def is_compiled(self, body: bytes) -> bool:
+        """Whether the request is answered without the standard executor."""
+        try:
+            return self._read(body).plan is not None
+        except _Invalid:
+            return False
+
     def _answer(self, viewer: Viewer, body: bytes, legacy: bool) -> tuple[int, bytes]:
         key = sha256(body).digest()
         ready = self._ready.get(key)

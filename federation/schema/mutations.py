@@ -188,7 +188,7 @@ def _fetch(write: Callable[[Asked, Mapping[str, Any]], str]) -> Fetch:
             gid = write(asked, arguments["input"])
         except MENDABLE as error:
             return {"id": None, "record": None, "userErrors": [user_error(error)]}
-        return {"id": gid, "record": record_of(asked, gid), "userErrors": []}
+        return {"id": gid, "record": record_of(asked, gid, every_status=asked.viewer.at_home), "userErrors": []}
 
     return fetch
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from federation.errors import BadInput
+from federation.errors import BadInput, Unauthenticated
 from federation.gate import OrderBy, PageRequest, Shape
+from federation.policies.viewer import ViewerKind
 from federation.records.base import RecordType
 from federation.records.codes import CodeLists
 from federation.records.filters import Filter
@@ -31,16 +32,7 @@ def request_of(
 
     Raises BadInput for a `first` below 0 or above 100, and for a search that is too long.
     """
-    first = arguments.get("first")
-    first = DEFAULT_FIRST if first is None else first
-    if not 0 <= first <= MAX_FIRST:
-        raise BadInput(f"Ask for 0 to {MAX_FIRST} items at a time.", field="first")
-    chosen = arguments.get("types")
-    if chosen is not None:
-        wanted = {camel(name.lower()) for name in chosen}
-        types = tuple(key for key in types if key in wanted)
-        if not types:
-            raise BadInput("Name at least one type, or none to mean all.", field="types")
+    types = narrowed(types, arguments)
     text = arguments.get("text")
     if text is not None and len(text) > SEARCH_LONGEST:
         raise BadInput(f"Search for at most {SEARCH_LONGEST} characters.", field="text")
@@ -51,7 +43,7 @@ def request_of(
         where=filter_of(arguments.get("where")),
         order=() if not order else (order_of(order),),
         search=text,
-        first=first,
+        first=page_size(arguments),
         after=arguments.get("after"),
         also={key: part for key, part in (also or {}).items() if key in types},
     )
@@ -130,8 +122,43 @@ def fetch_peers(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
 
 
 def fetch_changes(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
-    """What changed in the viewer's view after a cursor."""
-    return info.context.services.changes(info.context, arguments)
+    """What changed in the viewer's view after a cursor: for whoever has a token or an account."""
+    asked: Asked = info.context
+    if asked.viewer.kind is ViewerKind.ANONYMOUS:
+        raise Unauthenticated("Following changes needs a token.")
+    first = page_size(arguments)
+    page = asked.reader.gate.changes(asked.viewer, arguments.get("after"), first, chosen_types(asked, arguments))
+    changes = [
+        {"id": item.gid, "type": upper(item.type), "record": record_of(asked, item.gid) if item.kind == "put" else None}
+        for item in page.items
+    ]
+    return {"changes": changes, "cursor": page.cursor, "more": page.more, "reset": page.reset}
+
+
+def chosen_types(asked: Asked, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The types that are named, in the order of the registry; all where none is."""
+    return narrowed(tuple(asked.reader.registry), arguments)
+
+
+def narrowed(types: tuple[str, ...], arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of the types that `types` names. Raises BadInput for an empty list, which is not everything."""
+    chosen = arguments.get("types")
+    if chosen is None:
+        return types
+    wanted = {camel(name.lower()) for name in chosen}
+    found = tuple(key for key in types if key in wanted)
+    if not found:
+        raise BadInput("Name at least one type, or leave `types` out to mean all.", field="types")
+    return found
+
+
+def page_size(arguments: Mapping[str, Any]) -> int:
+    """`first`, or its default. Raises BadInput below 0 and above 100."""
+    first = arguments.get("first")
+    first = DEFAULT_FIRST if first is None else first
+    if not 0 <= first <= MAX_FIRST:
+        raise BadInput(f"Ask for 0 to {MAX_FIRST} items at a time.", field="first")
+    return first
 
 
 def add_query_types(catalog: Catalog) -> None:

@@ -105,10 +105,10 @@ def key_of(gid: str, types: Sequence[str]) -> str | None:
     return key if key in types else None
 
 
-def record_of(asked: Asked, gid: str) -> dict[str, Any] | None:
-    """A record as a dict, or None where there is none for this viewer."""
+def record_of(asked: Asked, gid: str, *, every_status: bool = False) -> dict[str, Any] | None:
+    """A record as a dict, or None where there is none for this viewer. `every_status`: at home, drafts too."""
     key = key_of(gid, tuple(asked.reader.registry))
-    row = None if key is None else asked.reader.gate.get(asked.viewer, gid, asked.reader.shapes[key])
+    row = None if key is None else asked.reader.gate.get(asked.viewer, gid, asked.reader.shapes[key], every_status=every_status)
     return None if row is None else orjson.loads(row.json)
 
 

@@ -1,0 +1,238 @@
+"""What a request may cost, and what an error may say."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+
+from federation.errors import Unavailable
+from federation.policies.viewer import Viewer
+from federation.schema.documents import DocumentCache, Limits, read_document
+from federation.schema.endpoint import GraphQLEndpoint
+from federation.schema.problems import CODES as ERROR_CODES
+from tests.schema_world import CODES, OPEN_ALL, MemoryGate, client, sample
+
+
+@pytest.fixture(scope="module")
+def gate() -> MemoryGate:
+    return MemoryGate(sample())
+
+
+@pytest.fixture(scope="module")
+def endpoint(gate: MemoryGate) -> GraphQLEndpoint:
+    return GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy)
+
+
+def answer(
+    endpoint: GraphQLEndpoint, query: str, viewer: Viewer | None = None, *, legacy: bool = False, **rest: Any
+) -> tuple[int, dict[str, Any]]:
+    content = orjson.dumps({"query": query, **rest})
+    status, _, body = endpoint.execute(viewer or client(*OPEN_ALL), content, legacy=legacy)
+    return status, orjson.loads(body)
+
+
+def code(result: tuple[int, dict[str, Any]]) -> tuple[int, str]:
+    status, body = result
+    assert "data" not in body
+    assert set(body["errors"][0]["extensions"]) >= {"code"}
+    assert body["errors"][0]["extensions"]["code"] in ERROR_CODES
+    return status, body["errors"][0]["extensions"]["code"]
+
+
+def test_a_deep_document_is_refused(endpoint: GraphQLEndpoint) -> None:
+    query = "{ resources { nodes " + "{ origin " * 14 + "{ id }" + " }" * 14 + " } }"
+    assert code(answer(endpoint, query)) == (400, "COST_EXCEEDED")
+
+
+def test_many_aliases_are_refused(endpoint: GraphQLEndpoint) -> None:
+    query = "{ resources { nodes { " + " ".join(f"a{at}: title" for at in range(70)) + " } } }"
+    assert code(answer(endpoint, query)) == (400, "COST_EXCEEDED")
+
+
+def test_many_root_fields_are_refused(endpoint: GraphQLEndpoint) -> None:
+    query = "{ " + " ".join(f"a{at}: network {{ id }}" for at in range(20)) + " }"
+    assert code(answer(endpoint, query)) == (400, "COST_EXCEEDED")
+
+
+def test_many_tokens_are_refused(endpoint: GraphQLEndpoint) -> None:
+    assert code(answer(endpoint, "{ resources { nodes { " + "title " * 5000 + "} } }")) == (400, "COST_EXCEEDED")
+
+
+def test_nested_fragments_cannot_hide_cost_or_make_measuring_dear(endpoint: GraphQLEndpoint) -> None:
+    fragments = " ".join(f"fragment F{at} on Network {{ o: origin {{ ...F{at + 1} }} p: origin {{ ...F{at + 1} }} }}" for at in range(40))
+    query = f"{{ networks {{ nodes {{ ...F0 }} }} }} {fragments} fragment F40 on Network {{ id }}"
+    assert code(answer(endpoint, query)) == (400, "COST_EXCEEDED")
+
+
+def test_cost_counts_fields_times_the_page_also_where_first_is_a_variable(endpoint: GraphQLEndpoint) -> None:
+    def requested(query: str, **variables: Any) -> int:
+        return answer(endpoint, query, variables=variables)[1]["extensions"]["cost"]["requested"]
+
+    small = requested("{ resources(first: 1) { nodes { title } } }")
+    large = requested("{ resources(first: 100) { nodes { title } } }")
+    assert large == small + 99 * 2
+    assert requested("query ($n: Int) { resources(first: $n) { nodes { title } } }", n=100) == large
+    assert requested("{ ...R } fragment R on Query { resources(first: 100) { nodes { title } } }") == large
+    assert requested("{ resources { totalCount } }") > requested("{ resources { __typename } }")
+
+
+def test_cost_is_checked_before_anything_runs(gate: MemoryGate) -> None:
+    tight = GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy, limits=Limits(cost=100))
+    gate.asked.clear()
+    assert code(answer(tight, "{ resources(first: 100) { nodes { title summary } } }")) == (400, "COST_EXCEEDED")
+    assert gate.asked == []
+    status, body = answer(tight, "{ resources(first: 10) { nodes { title } } }")
+    assert status == 200
+    assert body["extensions"]["cost"] == {"requested": 21, "limit": 100}
+
+
+def test_no_error_suggests_a_name(endpoint: GraphQLEndpoint) -> None:
+    for query in (
+        "{ resourcs { nodes { title } } }",
+        "{ resources { nodes { titel } } }",
+        "{ resources(wher: {}) { totalCount } }",
+        "{ resources(where: {titel: {eq: \"x\"}}) { totalCount } }",
+        "{ terms(list: TOPICS) { code } }",
+        "{ resources(orderBy: {field: TITEL}) { totalCount } }",
+        "query ($w: ResourceWher) { resources(where: $w) { totalCount } }",
+    ):
+        status, body = answer(endpoint, query)
+        assert status == 400, query
+        assert "mean" not in orjson.dumps(body).decode(), body
+        assert code((status, body)) == (400, "BAD_INPUT")
+
+
+def test_variables_of_another_type_are_refused_without_suggestions(endpoint: GraphQLEndpoint) -> None:
+    query = "query ($o: ResourceOrder) { resources(orderBy: $o) { totalCount } }"
+    result = answer(endpoint, query, variables={"o": {"field": "TITEL"}})
+    assert code(result) == (400, "BAD_INPUT")
+    assert "mean" not in orjson.dumps(result[1]).decode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'[{"query":"{ __typename }"}]',
+        b'"{ __typename }"',
+        b"{}",
+        b'{"query":1}',
+        b'{"query":""}',
+        b'{"query":"{ __typename }","variables":[]}',
+        b'{"query":"{ __typename }","operationName":5}',
+        b'{"query":"{ __typename }","extensions":0}',
+        b"\xff\xfe",
+    ],
+)
+@pytest.mark.parametrize("legacy", [True, False])
+def test_what_is_no_request_is_a_clear_400(endpoint: GraphQLEndpoint, body: bytes, legacy: bool) -> None:
+    status, _, content = endpoint.execute(client(), body, legacy=legacy)
+    assert status == 400
+    assert code((status, orjson.loads(content))) == (400, "BAD_INPUT")
+
+
+def test_a_request_that_never_ran_is_200_for_plain_json_only(endpoint: GraphQLEndpoint) -> None:
+    for query in ("{", "{ nope }", "query A { __typename } query B { __typename }"):
+        assert answer(endpoint, query, legacy=True)[0] == 200
+        assert answer(endpoint, query)[0] == 400
+
+
+def test_the_named_operation_runs(endpoint: GraphQLEndpoint) -> None:
+    query = "query A { a: __typename } query B { b: __typename }"
+    assert answer(endpoint, query, operationName="B")[1]["data"] == {"b": "Query"}
+    assert code(answer(endpoint, query, operationName="C")) == (400, "BAD_INPUT")
+
+
+def test_unknown_exceptions_are_masked_with_an_id(gate: MemoryGate, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(MemoryGate):
+        def run(self, viewer: Viewer, prepared: None, request: Any) -> Any:
+            raise ValueError("a secret value")
+
+    broken = Broken(sample())
+    endpoint = GraphQLEndpoint(broken, None, CODES, policy=lambda: broken.policy)
+    status, body = answer(endpoint, "{ a: resources { nodes { title } } }")
+    assert status == 200
+    assert body["data"] is None
+    error = body["errors"][0]
+    assert error["path"] == ["a"]
+    assert error["extensions"]["code"] == "INTERNAL"
+    assert re.fullmatch(r"[0-9a-f]{12}", error["extensions"]["id"])
+    assert error["extensions"]["id"] in error["message"]
+    assert "secret" not in orjson.dumps(body).decode() + caplog.text
+
+
+def test_what_the_gate_refuses_at_run_time_is_an_error_with_its_path(gate: MemoryGate) -> None:
+    class Closed(MemoryGate):
+        def run(self, viewer: Viewer, prepared: None, request: Any) -> Any:
+            if request.own:
+                raise Unavailable("The ledger cannot be written now.")
+            return super().run(viewer, prepared, request)
+
+    closed = Closed(sample())
+    endpoint = GraphQLEndpoint(closed, None, CODES, policy=lambda: closed.policy)
+    status, body = answer(endpoint, "{ network { id } resources(first: 1) { nodes { title } } }")
+    assert status == 200
+    assert body["data"] == {"network": None, "resources": {"nodes": [{"title": "Grant 0"}]}}
+    assert body["errors"] == [
+        {
+            "message": "The ledger cannot be written now.",
+            "locations": [{"line": 1, "column": 3}],
+            "path": ["network"],
+            "extensions": {"code": "UNAVAILABLE"},
+        }
+    ]
+
+
+def test_pages_over_100_and_below_0_are_refused(endpoint: GraphQLEndpoint) -> None:
+    for first in (-1, 101, 2147483647):
+        status, body = answer(endpoint, f"{{ resources(first: {first}) {{ totalCount }} }}")
+        assert status == 200
+        assert body["data"] is None
+        assert body["errors"][0]["extensions"] == {"code": "BAD_INPUT", "field": "first"}
+
+
+def test_the_cache_of_documents_is_bounded(endpoint: GraphQLEndpoint) -> None:
+    cache = DocumentCache(endpoint.schema._schema, Limits(), size=3)
+    for at in range(10):
+        cache.get(f"{{ a{at}: __typename }}")
+    assert len(cache) == 3
+    assert cache.get("{ a9: __typename }") is cache.get("{ a9: __typename }")
+
+
+def test_introspection_is_answered_and_bounded(endpoint: GraphQLEndpoint) -> None:
+    from graphql import get_introspection_query
+
+    status, body = answer(endpoint, get_introspection_query(), client())
+    assert (status, "errors" in body) == (200, False)
+    nested = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }"
+    assert code(answer(endpoint, nested))[1] in ("BAD_INPUT", "COST_EXCEEDED")
+
+
+def test_a_syntax_error_keeps_its_place(endpoint: GraphQLEndpoint) -> None:
+    document = read_document(endpoint.schema._schema, "{ a b( }", Limits())
+    assert document.errors[0].locations[0].line == 1
+    assert answer(endpoint, "{ a b( }")[1]["errors"][0]["locations"] == [{"line": 1, "column": 8}]
+
+
+def test_searches_are_not_kept_in_memory(endpoint: GraphQLEndpoint) -> None:
+    before = len(endpoint._ready)
+    answer(endpoint, '{ search(text: "where to hide") { nodes { id } } }')
+    assert len(endpoint._ready) == before
+    answer(endpoint, "{ resources { nodes { id status } } }")
+    assert len(endpoint._ready) == before + 1
+
+
+def test_only_quick_open_reads_that_were_seen_before_run_in_the_event_loop(endpoint: GraphQLEndpoint) -> None:
+    body = orjson.dumps({"query": "{ resources { nodes { id type } } }"})
+    reader, partner = client("resource:open"), client("resource:partner")
+    assert not endpoint.is_cheap(reader, body)
+    for _ in range(3):
+        endpoint.execute(reader, body)
+    endpoint._ready[next(reversed(endpoint._ready))].seconds = 0.0001
+    assert endpoint.is_cheap(reader, body)
+    assert not endpoint.is_cheap(partner, body)

@@ -1,0 +1,107 @@
+"""GraphQL over HTTP as callers meet it: media types, statuses, bounds; POST alone."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from federation.errors import Unauthenticated
+from federation.policies.viewer import Viewer
+from federation.schema.documents import Limits
+from federation.schema.endpoint import GraphQLEndpoint
+from federation.schema.transport import chosen_media, graphql_app, is_json
+from tests.schema_world import CODES, OPEN_ALL, MemoryGate, client, sample
+
+QUERY = {"query": "{ __typename }"}
+
+
+@pytest.fixture(scope="module")
+def web() -> TestClient:
+    gate = MemoryGate(sample())
+    endpoint = GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy, limits=Limits(body=4096))
+
+    async def authenticate(request: Request) -> Viewer:
+        if request.headers.get("authorization") == "DPoP wrong":
+            raise Challenged("This token is not valid.")
+        return client(*OPEN_ALL)
+
+    routes = [Route("/graphql", graphql_app(endpoint, authenticate), methods=["GET", "POST", "PUT", "DELETE"])]
+    return TestClient(Starlette(routes=routes))
+
+
+class Challenged(Unauthenticated):
+    headers = {"www-authenticate": "DPoP"}
+
+
+def test_a_query_is_answered_in_the_media_type_that_was_asked_for(web: TestClient) -> None:
+    for accept, media in (
+        ("application/graphql-response+json", "application/graphql-response+json"),
+        ("application/json", "application/json"),
+        ("application/graphql-response+json, application/json;q=0.9", "application/graphql-response+json"),
+        ("*/*", "application/json"),
+        ("text/html, application/*;q=0.1", "application/json"),
+    ):
+        response = web.post("/graphql", json=QUERY, headers={"accept": accept})
+        assert response.status_code == 200
+        assert response.headers["content-type"] == f"{media}; charset=utf-8"
+        assert response.json()["data"] == {"__typename": "Query"}
+        assert response.headers["cache-control"] == "no-store"
+
+
+def test_what_cannot_be_accepted_is_406(web: TestClient) -> None:
+    assert web.post("/graphql", json=QUERY, headers={"accept": "text/html"}).status_code == 406
+    assert chosen_media("application/json;q=0") is None
+    assert chosen_media("application/json;q=x") is None
+    assert chosen_media(None) == "application/json"
+
+
+def test_only_post_with_json_is_taken(web: TestClient) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        response = web.request(method, "/graphql", params=QUERY)
+        assert response.status_code == 405
+        assert response.headers["allow"] == "POST"
+    for content_type in (None, "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"):
+        headers = {"content-type": content_type} if content_type else {}
+        assert web.post("/graphql", content=b'{"query":"{ __typename }"}', headers=headers).status_code == 415
+    assert is_json("Application/JSON; charset=UTF-8")
+    assert not is_json(None)
+
+
+def test_a_body_that_is_too_large_is_not_read(web: TestClient) -> None:
+    large = {"query": "{ __typename }" + " " * 5000}
+    assert web.post("/graphql", json=large).status_code == 413
+
+    def chunks():
+        for _ in range(100):
+            yield b" " * 1000
+
+    headers = {"content-type": "application/json"}
+    assert web.post("/graphql", content=chunks(), headers=headers).status_code == 413
+
+
+def test_an_unknown_token_is_challenged(web: TestClient) -> None:
+    response = web.post("/graphql", json=QUERY, headers={"authorization": "DPoP wrong"})
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "DPoP"
+    assert response.json()["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+
+
+def test_errors_have_the_statuses_of_their_media_type(web: TestClient) -> None:
+    for accept, status in (("application/graphql-response+json", 400), ("application/json", 200)):
+        response = web.post("/graphql", json={"query": "{ nope }"}, headers={"accept": accept})
+        assert response.status_code == status
+        assert "data" not in response.json()
+    assert web.post("/graphql", content=b"{", headers={"content-type": "application/json"}).status_code == 400
+
+
+def test_batches_are_not_taken(web: TestClient) -> None:
+    assert web.post("/graphql", json=[QUERY, QUERY]).status_code == 400
+
+
+def test_quick_reads_and_slow_ones_answer_alike(web: TestClient) -> None:
+    query = {"query": "{ resources(first: 2) { nodes { title kind } } }"}
+    answers = {web.post("/graphql", json=query).content for _ in range(4)}
+    assert len(answers) == 1
