@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from federation.audit import Ledger
+from federation.formats.imports import source_uuid
+from federation.intake import Incoming, Intake
+from federation.policies.rules import default_policy
+from federation.policies.terms import labels
 from federation.policies.tiers import Tier
+from federation.policies.viewer import Viewer, ViewerKind
 from federation.records import samples
+from federation.records.codes import load
 from federation.records.kinds import standard_context
 from federation.records.lint import findings
-from federation.records.registry import RECORD_TYPES
+from federation.records.registry import RECORD_TYPES, catalogue
+from federation.storage.database import migrate, open_database
+from federation.world import World
 
 SET_BY_NODE = ("created_at", "updated_at")
 TODAY = date(2031, 3, 3)
@@ -87,8 +97,8 @@ def test_texts_that_may_leave_hold_nothing_that_identifies_anybody() -> None:
 
 def test_labels_caps_and_states_of_every_kind_occur() -> None:
     everything = [document for name in samples.NAMES for _, _, document in samples.load(name)]
-    labels = {document.get("handling") for document in everything}
-    assert labels == {None, "TLP:GREEN", "TLP:AMBER", "TLP:AMBER+STRICT", "TLP:RED"}
+    handling = {document.get("handling") for document in everything}
+    assert handling == {None, "TLP:GREEN", "TLP:AMBER", "TLP:AMBER+STRICT", "TLP:RED"}
     assert {json.dumps(document["caps"]) for document in everything if "caps" in document} >= {
         '{"area": "sub_region"}', '{"amount": null}',
     }  # fmt: skip
@@ -114,3 +124,24 @@ def test_dates_move_with_the_day_and_nothing_else_does() -> None:
     moved = {seed: document for _, seed, document in samples.load("river", TODAY)}
     assert moved["river:fundingCall:0"]["deadline"] == "2031-03-28"
     assert moved["river:fieldVisit:0"]["dates"] == {"start": "2031-05-02", "end": "2031-05-05"}
+
+
+@pytest.mark.parametrize("name", samples.NAMES)
+def test_the_intake_takes_a_sample_without_a_warning_and_twice_without_a_change(name: str, tmp_path: Path) -> None:
+    world = World(lambda: datetime(2031, 3, 3, tzinfo=UTC), seed=bytes(32))
+    database = open_database(f"sqlite:///{tmp_path}/node.db")
+    migrate(database)
+    policy = default_policy(catalogue())
+    intake = Intake(
+        database, load(), world, "origin", findings, ledger=Ledger(database, world),
+        labels=lambda key: labels(policy, key), secret=bytes(32), place_k=1,
+    )  # fmt: skip
+    incoming = [
+        Incoming(type_key, document, source_uuid(bytes(32), "sample", seed).bytes, share=True)
+        for type_key, seed, document in samples.load(name, TODAY)
+    ]
+    steward = Viewer(ViewerKind.STEWARD, "steward")
+    first, second = intake.import_many(steward, incoming), intake.import_many(steward, incoming)
+    database.close()
+    assert (first.created, first.refused) == (len(incoming), ())
+    assert (second.unchanged, second.refused) == (len(incoming), ())

@@ -59,9 +59,9 @@ def read_csv_records(
         )
 
 
-def write_csv_records(type_key: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines of a CSV that `read_csv_records` understands, the header first. Cells that a spreadsheet would run as
-    a formula begin with an apostrophe."""
+def write_csv(type_key: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """The lines (UTF-8) of a CSV that `read_csv_records` understands, the header first. Cells that a spreadsheet would
+    run as a formula begin with an apostrophe."""
     record_type = RECORD_TYPES[type_key]
     columns = [name for name, spec in record_type.fields.items() if name not in (*_NOT_WRITTEN, "translations")]
     flat = [{**_flat(document, record_type), "id": str(document.get("id", ""))} for document in documents]
@@ -72,7 +72,7 @@ def write_csv_records(type_key: str, documents: Iterable[Mapping[str, Any]]) -> 
         csv.writer(line, lineterminator="\r\n").writerow(
             [_FORMULA.sub(lambda found: "'" + found.group(), cell) for cell in cells]
         )
-        yield line.getvalue()
+        yield line.getvalue().encode()
 
 
 def _check_column(column: str, record_type: RecordType, file: str) -> None:

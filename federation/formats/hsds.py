@@ -172,12 +172,9 @@ def _title(reading: _Reading, kind: str) -> str:
     title, removed, replaced = redacted(original, reading.names, (), regions=reading.options.regions)
     reading.removed += removed
     reading.replaced += replaced
-    title = re.sub(r"(?i:the provider)(?:['’]s)?", " ", title).replace(CUT_MARK, " ") if removed or replaced else title  # noqa: RUF001
-    title = re.sub(r"\(\s*\)", " ", title)
-    title = re.sub(r"^[\s,;:/&|.-]+|[\s,;:/&|(-]+$", "", re.sub(r"\s+", " ", title))
-    title = re.sub(
-        r"^(?:of|at|by|and|in|for|the|from)\s+(?=\S+\s)|\s+(?:of|at|by|and|in|for|the|from)$", "", title, flags=re.I
-    )
+    if removed or replaced:
+        title = _EMPTY.sub(" ", _PROVIDER.sub(" ", title).replace(CUT_MARK, " "))
+        title = _LOOSE_WORDS.sub("", _LOOSE_SIGNS.sub("", " ".join(title.split())))
     towns = {row["city"].strip().casefold() for row in reading.listing.children["addresses"]}
     if not says_something(title, 1) or len(title) < 4 or title.casefold() in towns:
         made = next((term for term in (_plain_term(reading, each) for each in reading.listing.terms) if term), "")
@@ -185,7 +182,7 @@ def _title(reading: _Reading, kind: str) -> str:
     return shortened(title, 300)
 
 
-_PROVIDER = re.compile(r"the provider(?:['’]s)?", re.IGNORECASE)  # noqa: RUF001
+_PROVIDER = re.compile(r"the provider(?:['’]s)?", re.IGNORECASE)
 _EMPTY = re.compile(r"\(\s*\)")
 _LOOSE_SIGNS = re.compile(r"^[\s,;:/&|.-]+|[\s,;:/&|(-]+$")
 _LOOSE_WORDS = re.compile(

@@ -56,7 +56,7 @@ _SPLIT = re.compile(
     r"\s*[;/]\s*|,\s+|\bformerly(?:\s+known\s+as)?\b|\bd\.?b\.?a\.?\s|\ba\.?k\.?a\.?\s|\bis an? dba of\b", re.IGNORECASE
 )
 _OF = re.compile(r"\s(?:of|for|in|at|de|del|du)\s", re.IGNORECASE)
-_DASH = re.compile(r"\s[-–—]\s")  # noqa: RUF001
+_DASH = re.compile(r"\s[-–—]\s")
 _IN_PARENTHESES = re.compile(r"\(([^()]{2,120})\)")
 _SMALL = frozenset(re.findall(r"\w+", "of the and for in at to a an de la del los las el y et du des le les"))
 _NOT_A_NAME = frozenset(
@@ -68,11 +68,12 @@ _NOT_A_NAME = frozenset(
 class ProviderNames:
     """The names of one provider, ready to be looked for: `phrases` are names of normal words by their first word,
     longest first; `spellings` are single words and acronyms that count only as they are written; `joined` are names of
-    one long word or several, written together."""
+    one long word or several, written together, and `heads` how they begin."""
 
     phrases: Mapping[str, tuple[tuple[str, ...], ...]]
     spellings: frozenset[str]
     joined: frozenset[str] = frozenset()
+    heads: frozenset[str] = frozenset()
 
     def replaced(self, text: str, by: str) -> tuple[str, int]:
         """The text with every name replaced, capitalised where a sentence begins, and how many there were."""
@@ -87,7 +88,7 @@ class ProviderNames:
                 position += 1
                 continue
             start, end = _widened(text, tokens, position, position + length - 1, last)
-            owner = "'s" if tokens[position + length - 1][0].lower().endswith(("'s", "’s")) else ""  # noqa: RUF001
+            owner = "'s" if tokens[position + length - 1][0].lower().endswith(("'s", "’s")) else ""
             parts += [text[last:start], _begin(text, start, by), owner]
             last, total, position = end, total + 1, position + length
         return ("".join([*parts, text[last:]]), total) if total else (text, 0)
@@ -95,21 +96,22 @@ class ProviderNames:
     def _length_at(self, tokens: Sequence[tuple[str, int, int]], position: int) -> int:
         """How many tokens from a position on are a name; 0 if none."""
         word = tokens[position][0]
-        for phrase in self.phrases.get(_normal(word), ()):
+        normal = _normal(word)
+        for phrase in self.phrases.get(normal, ()):
             if _follows(tokens, position, phrase):
                 return len(phrase)
-        if self.joined:
+        if normal[:3] in self.heads:
             run = ""
             for length, (each, _, _) in enumerate(tokens[position : position + 3], 1):
                 run += fold(each)
                 if run in self.joined:
                     return length
-        bare = _OWNER.sub("", word)
-        return int(bare in self.spellings or (bare.endswith("s") and bare[:-1] in self.spellings))
+        bare = word[:-2] if word[-2:-1] in ("'", "’") else word
+        return int(bare in self.spellings or (bare[-1:] == "s" and bare[:-1] in self.spellings))
 
 
-_TOKEN = re.compile(r"[^\W_]+(?:['’]s\b)?|&", re.IGNORECASE)  # noqa: RUF001
-_OWNER = re.compile(r"['’]s$", re.IGNORECASE)  # noqa: RUF001
+_TOKEN = re.compile(r"[^\W_]+(?:['’]s\b)?|&", re.IGNORECASE)
+_OWNER = re.compile(r"['’]s$", re.IGNORECASE)
 
 
 @lru_cache(maxsize=50_000)
@@ -173,10 +175,12 @@ def provider_names(official: str, others: Iterable[str] = ()) -> ProviderNames:
     by_first: dict[str, list[tuple[str, ...]]] = {}
     for phrase in sorted(phrases, key=lambda each: (-len(each), each)):
         by_first.setdefault(phrase[0], []).append(phrase)
+    joined = frozenset(word for word in map("".join, phrases) if len(word) > 7)
     return ProviderNames(
         {first: tuple(found) for first, found in by_first.items()},
         frozenset(spellings),
-        frozenset(word for word in map("".join, phrases) if len(word) > 7),
+        joined,
+        frozenset(word[:3] for word in joined),
     )
 
 
@@ -260,8 +264,8 @@ _COMMON_WORDS = re.sub(
 )
 _NO_COMMON = rf"(?!(?:{_COMMON_WORDS})\b)"
 _PERSON_NAME = (
-    rf"{_NO_COMMON}[A-ZÀ-Ý][a-zà-ÿ'’-]+"  # noqa: RUF001
-    rf"(?:\s+(?:[A-Z]\.|[Dd]el?|[Ll]as?|[Vv][ao]n))*(?:\s+{_NO_COMMON}[A-ZÀ-Ý][\w'’-]*[a-zà-ÿ]){{1,2}}"  # noqa: RUF001
+    rf"{_NO_COMMON}[A-ZÀ-Ý][a-zà-ÿ'’-]+"
+    rf"(?:\s+(?:[A-Z]\.|[Dd]el?|[Ll]as?|[Vv][ao]n))*(?:\s+{_NO_COMMON}[A-ZÀ-Ý][\w'’-]*[a-zà-ÿ]){{1,2}}"
 )
 _PERSON_AFTER_CUE = re.compile(
     r"(?:\b(?:[Cc]ontact(?:ing)?|[Cc]all(?:ing)?|[Ee]-?mail(?:ing)?|[Aa]sk\s+for|[Ss]peak\s+(?:to|with)|[Aa]ttn:?|"

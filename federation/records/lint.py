@@ -158,7 +158,7 @@ _HEMISPHERE_PAIR = re.compile(
     r"(?<![\w.])(?:[NS]\s?\d{1,2}\.\d{2,}[,;/ ]+[EWO]\s?\d{1,3}\.\d{2,}"
     r"|\d{1,2}\.\d{2,}\s?[NS][,;/ ]+\d{1,3}\.\d{2,}\s?[EWO])(?!\w)"
 )
-_PART = r"\d{1,3}\s*[°º˚]\s*\d{1,2}(?:[.,]\d+)?\s*['′’]\s*(?:\d{1,2}(?:[.,]\d+)?\s*(?:[\"″”]|''|′′)\s*)?"  # noqa: RUF001
+_PART = r"\d{1,3}\s*[°º˚]\s*\d{1,2}(?:[.,]\d+)?\s*['′’]\s*(?:\d{1,2}(?:[.,]\d+)?\s*(?:[\"″”]|''|′′)\s*)?"
 _SEXAGESIMAL = re.compile(rf"(?<!\d)(?:[NSEWO]\s?)?{_PART}[NSEWO]?(?:[\s,;/]*(?:[NSEWO]\s?)?{_PART}[NSEWO]?)?(?!\w)")
 _PLUS_CODE = re.compile(r"(?<!\w)[23456789CFGHJMPQRVWX]{8}\+[23456789CFGHJMPQRVWX]{2,3}(?!\w)")
 
@@ -187,7 +187,7 @@ _SUFFIX = (
     r"crescent|close|mews|loop|pike|row)"
 )
 _TOWARDS = r"(?:north|south|east|west|northeast|northwest|southeast|southwest|[ns]\.?\s?[ew]\.?|[nsew]\.?)"
-_WORD = r"(?:[A-Z][\w.’'-]*|\d+(?:st|nd|rd|th|ST|ND|RD|TH)?|(?:of|de|la|del|the|los|las))"  # noqa: RUF001
+_WORD = r"(?:[A-Z][\w.’'-]*|\d+(?:st|nd|rd|th|ST|ND|RD|TH)?|(?:of|de|la|del|the|los|las))"
 _UNIT = (
     r"(?:,?\s*\d{1,2}(?:st|nd|rd|th)\s+floor"
     r"|,?\s*(?:suite|ste|unit|apt|apartment|room|rm|floor|fl|bldg|building|#)\.?\s*#?\s*[\w-]{1,6})"
@@ -200,17 +200,17 @@ _STREET = re.compile(
 _FRENCH = re.compile(
     r"(?<![\w$€£.:/-])\d{1,4}(?:\s?(?:bis|ter))?,?\s+"
     r"(?:(?:rue|avenue|boulevard|bd|chemin|impasse|all[ée]e|quai|route)|place(?=\s+(?:de|du|des|d.)\b))"
-    r"\s+(?:(?:de|du|des|la|le|les|l’|l'|d’|d')\s?)*[A-ZÀ-Ý][\w’'-]*(?:\s+(?:de|du|des|la|le|[A-ZÀ-Ý][\w’'-]*)){0,4}"  # noqa: RUF001
+    r"\s+(?:(?:de|du|des|la|le|les|l’|l'|d’|d')\s?)*[A-ZÀ-Ý][\w’'-]*(?:\s+(?:de|du|des|la|le|[A-ZÀ-Ý][\w’'-]*)){0,4}"
     r"(?:,?\s+\d{5}\s+[A-ZÀ-Ý][\w-]+)?"
 )
 _SPANISH_WAY = (
     r"(?i:calle|avenida|avda?\.?|av\.?|carrera|cra\.?|kra\.?|cl\.?|diagonal|transversal|jir[oó]n|jr\.|paseo|calzada|"
     r"callej[oó]n|pasaje|blvr?d?\.|bulevar|camino|rua|plaza|plazoleta)"
 )
-_DOOR = r"(?:(?:#|(?i:n[oº°]\.?|n[uú]m(?:ero)?\.?))\s*\d{1,5}(?:\s?[-–]\s?\d{1,4})?[A-Za-z]?)"  # noqa: RUF001
+_DOOR = r"(?:(?:#|(?i:n[oº°]\.?|n[uú]m(?:ero)?\.?))\s*\d{1,5}(?:\s?[-–]\s?\d{1,4})?[A-Za-z]?)"
 _SPANISH = re.compile(
     rf"(?<!\w){_SPANISH_WAY}\s+(?:\d+[A-Za-z]?\s*{_DOOR}"
-    rf"|(?:(?:de|del|la|las|los|el|y)\s+)*[A-ZÀ-Ý][\wÀ-ÿ.’'-]*(?:\s+(?:de|del|la|las|los|el|y|[A-ZÀ-Ý][\wÀ-ÿ.’'-]*)){{0,5}}"  # noqa: RUF001
+    rf"|(?:(?:de|del|la|las|los|el|y)\s+)*[A-ZÀ-Ý][\wÀ-ÿ.’'-]*(?:\s+(?:de|del|la|las|los|el|y|[A-ZÀ-Ý][\wÀ-ÿ.’'-]*)){{0,5}}"
     rf",?\s+(?:{_DOOR}|\d{{1,5}}[A-Za-z]?)(?!\w|:\d))"
 )
 _BOX = re.compile(
@@ -246,8 +246,8 @@ _EXTENSION = (
     r"(?:\s*(?:,|or|and|/|&|y|o|ou)\s*(?:ext\.?\s*|x)?[*#]?\d{2,6}(?![\w-]))*)?"
 )
 _NORTH_AMERICA = re.compile(
-    r"(?<![\d.,$€£-])(?:\+?1\s?[-. ]?\s?)?(?:\(\s?[2-9]\d{2}\s?\)|[2-9]\d{2})\s?[-–—./ ]?\s?"  # noqa: RUF001
-    rf"\d{{3}}\s?[-–—. ]\s?\d{{4}}(?![\d]){_EXTENSION}",  # noqa: RUF001
+    r"(?<![\d.,$€£-])(?:\+?1\s?[-. ]?\s?)?(?:\(\s?[2-9]\d{2}\s?\)|[2-9]\d{2})\s?[-–—./ ]?\s?"
+    rf"\d{{3}}\s?[-–—. ]\s?\d{{4}}(?![\d]){_EXTENSION}",
     re.IGNORECASE,
 )
 _TRUNK_ZERO = re.compile(
@@ -276,7 +276,7 @@ _SHORT_CODE = re.compile(
 _CALLING = re.compile(r"call|phone|tel|fax|dial|number|hotline|ring|sms|text|contact|at:?\s*$", re.IGNORECASE)
 _MANY_DIGITS = re.compile(r"\d(?:[\s().\-/]{0,3}\d){6,14}")
 _DATE_OR_YEARS = re.compile(
-    r"(?:19|20)\d\d\s?[-–/]\s?(?:19|20)?\d\d(?!\d)|\d{4}[-/.]\d\d?[-/.]\d\d?(?!\d)|\d\d?[-/.]\d\d?[-/.](?:19|20)?\d\d(?!\d)"  # noqa: RUF001
+    r"(?:19|20)\d\d\s?[-–/]\s?(?:19|20)?\d\d(?!\d)|\d{4}[-/.]\d\d?[-/.]\d\d?(?!\d)|\d\d?[-/.]\d\d?[-/.](?:19|20)?\d\d(?!\d)"
 )
 
 
