@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from federation.errors import BadInput
 from federation.storage.tables import FACTS
+from federation.world import World
 
 FLOOR_KEY = "feed_floor"
 TAG_BYTES = 8
@@ -122,6 +123,12 @@ def append(connection: Connection, entries: Iterable[Entry]) -> int:
     if values:
         connection.execute(_APPEND_SQLITE if _sqlite(connection) else _APPEND_POSTGRESQL, values)
     return len(values)
+
+
+def tag(world: World, *parts: object) -> bytes:
+    """A tag drawn for a change. With a seeded world it depends on the parts alone, so they must tell of nothing that
+    somebody who sees the change cannot see: cursors are made of tags."""
+    return world.draw("journal-tag", json.dumps(parts, default=bytes.hex), TAG_BYTES)
 
 
 def head(connection: Connection) -> Position:

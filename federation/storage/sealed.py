@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,22 +56,30 @@ class SealedWords:
                 found.add(Phrase(self._hash([number]), self._hash([number]), 1))
         return frozenset(found)
 
-    def repeats(self, connection: Connection, value: str, own: frozenset[Phrase]) -> bool:
-        """Whether a free text repeats a sealed value of an own record, or of `own`."""
-        words = search_words(value)
-        numbers = list(_numbers(value))
-        firsts = {self._hash([word]): None for word in dict.fromkeys([*words, *numbers])}
+    def repeats(self, connection: Connection, values: Sequence[str], own: frozenset[Phrase]) -> list[bool]:
+        """For each free text whether it repeats a sealed value of an own record, or one of `own`."""
+        told = [(search_words(value), list(_numbers(value))) for value in values]
+        hashed = {each: self._hash([each]) for words, numbers in told for each in (*words, *numbers)}
         wanted: dict[bytes, set[tuple[int, bytes]]] = {}
-        for phrase in (*own, *_stored(connection, list(firsts))):
+        for phrase in (*own, *_stored(connection, list(set(hashed.values())))):
             wanted.setdefault(phrase.first, set()).add((phrase.length, phrase.whole))
         if not wanted:
-            return False
-        if any((1, self._hash([number])) in wanted.get(self._hash([number]), ()) for number in numbers):
+            return [False] * len(told)
+        return [self._holds(words, numbers, hashed, wanted) for words, numbers in told]
+
+    def _holds(
+        self,
+        words: list[str],
+        numbers: list[str],
+        hashed: Mapping[str, bytes],
+        wanted: Mapping[bytes, set[tuple[int, bytes]]],
+    ) -> bool:
+        if any((1, hashed[number]) in wanted.get(hashed[number], ()) for number in numbers):
             return True
         return any(
-            self._hash(words[place : place + length]) == whole
+            (hashed[word] if length == 1 else self._hash(words[place : place + length])) == whole
             for place, word in enumerate(words)
-            for length, whole in wanted.get(self._hash([word]), ())
+            for length, whole in wanted.get(hashed[word], ())
         )
 
     def keep(self, connection: Connection, kept: Iterable[tuple[str, int, frozenset[Phrase]]]) -> None:

@@ -213,6 +213,7 @@ change = Table(
     Column("before", TEXT),
     Column("after", TEXT),
     Column("steps", TEXT, nullable=False),
+    Index("ix_change_tag", "tag"),
     sqlite_autoincrement=True,
 )
 """The journal: facts of rows before and after, as JSON lists in the order of FACTS, and the mask of changed steps."""

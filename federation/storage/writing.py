@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -64,7 +65,7 @@ def insert_rows(connection: Connection, type_key: str, rows: Sequence[Row]) -> l
     for row, rid in zip(rows, rids, strict=True):
         row["rid"] = rid
         row["fts"] = None if sqlite else lexemes(indexed_words(type_key, row))
-    connection.exec_driver_sql(_insert(type_key, sqlite), rows)  # type: ignore[arg-type]
+    _run(connection, _insert(type_key, sqlite), _names(type_key), rows)
     if sqlite:
         _insert_words(connection, type_key, rows)
     return rids
@@ -77,7 +78,7 @@ def update_rows(connection: Connection, type_key: str, rows: Sequence[Row]) -> N
     sqlite = connection.dialect.name == "sqlite"
     for row in rows:
         row["fts"] = None if sqlite else lexemes(indexed_words(type_key, row))
-    connection.exec_driver_sql(_update(type_key, sqlite), rows)  # type: ignore[arg-type]
+    _run(connection, _update(type_key, sqlite), _names(type_key)[1:] + ("rid",), rows)
     if sqlite:
         _delete_words(connection, type_key, [row["rid"] for row in rows])
         _insert_words(connection, type_key, rows)
@@ -148,6 +149,20 @@ def _new_rids(connection: Connection, type_key: str, count: int) -> list[int]:
     return [row[0] for row in drawn]
 
 
+def _run(connection: Connection, statement: str, names: tuple[str, ...], rows: Sequence[Row]) -> None:
+    """Runs a statement for each row; on SQLite past SQLAlchemy and by place, which is much faster."""
+    if connection.dialect.name == "sqlite":
+        pick = itemgetter(*names)
+        _driver(connection).executemany(statement, [pick(row) for row in rows])
+    else:
+        connection.exec_driver_sql(statement, rows)  # type: ignore[arg-type]
+
+
+@cache
+def _names(type_key: str) -> tuple[str, ...]:
+    return tuple(column.name for column in record_table(type_key).c)
+
+
 @cache
 def _insert(type_key: str, sqlite: bool) -> str:
     table = record_table(type_key)
@@ -165,8 +180,8 @@ def _update(type_key: str, sqlite: bool) -> str:
 
 def _parameter(name: str, sqlite: bool) -> str:
     if sqlite:
-        return f":{name}"
-    return f"CAST(%({name})s AS tsvector)" if name == "fts" else f"%({name})s"
+        return "?"
+    return "CAST(%(fts)s AS tsvector)" if name == "fts" else f"%({name})s"
 
 
 def _insert_words(connection: Connection, type_key: str, rows: Sequence[Row]) -> None:

@@ -1,10 +1,10 @@
-"""What Alembic runs: the connection and its transaction are given by `federation.storage.schema.migrate`."""
+"""What Alembic runs: the connection and its transaction are given by `federation.storage.migrating.migrate`."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from federation.storage.schema import all_metadata, compared
+from federation.storage.migrating import all_metadata, compared
 
 context.configure(
     connection=context.config.attributes["connection"],

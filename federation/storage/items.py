@@ -1,0 +1,269 @@
+"""Items of the exchange as they are stored: what a put must be to become a row, and with which facts.
+
+Signatures are checked before; here stands what no peer may talk its way around. Reasons are words and hold no value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from sqlalchemy import Connection, text
+
+from federation.errors import BadInput
+from federation.policies.terms import Terms
+from federation.policies.tiers import Tier
+from federation.policies.viewer import AFFILIATIONS
+from federation.records.kinds import Context
+from federation.records.registry import RECORD_TYPES
+from federation.records.rows import accept_values, received_columns
+from federation.storage.ids import ID_BYTES, global_id, parse_wire_id
+
+LONGEST_PATH = 16
+LARGEST_REVISION = 2**53
+THUMBPRINT_LENGTH = 43
+UNNAMED = Terms(relay=False, hops=0, caps={}, not_to_affiliation=frozenset(), labels={})
+"""The terms of a record whose origin is not told: it goes no further."""
+
+
+class Refused(BadInput):
+    """An item that is set aside; `reason` is a word."""
+
+    def __init__(self, reason: str, type_key: str = "", origin: str = "", id: bytes = b"") -> None:
+        super().__init__(f"An item was set aside: {reason}.")
+        self.reason = reason
+        self.type = type_key
+        self.origin = origin
+        self.id = id
+
+
+class Arrived(Protocol):
+    """A record as it came from a peer: `origin` is "" and `terms` None where the origin is not told (a Need), `path`
+    names the nodes from the origin to the sender, `values` are wire values by field and step, `provenance` is the
+    signature in the form to keep."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def rev(self) -> int: ...
+    @property
+    def partner_rev(self) -> int: ...
+    @property
+    def handling(self) -> int: ...
+    @property
+    def terms(self) -> Terms | None: ...
+    @property
+    def path(self) -> Sequence[str]: ...
+    @property
+    def values(self) -> Mapping[str, Mapping[str, Any]]: ...
+    @property
+    def provenance(self) -> bytes | None: ...
+
+
+@dataclass(frozen=True)
+class Put:
+    """An `Arrived` of our own making."""
+
+    type: str
+    id: bytes
+    origin: str
+    rev: int
+    partner_rev: int
+    handling: int
+    terms: Terms | None
+    path: tuple[str, ...]
+    values: Mapping[str, Mapping[str, Any]]
+    provenance: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A record that has left what the peer shows."""
+
+    type: str
+    id: bytes
+    origin: str
+
+
+def check(put: Arrived, home: str) -> None:
+    """Raises Refused for what may not be stored whoever vouches for it: an own record come back, one that is beyond
+    its terms, a path that is none."""
+    record_type = RECORD_TYPES.get(put.type)
+    if record_type is None or not record_type.shareable:
+        raise Refused("unknown_type")
+    if len(put.id) != ID_BYTES:
+        raise Refused("bad_form")
+    if put.origin == home or home in put.path:
+        raise Refused("loop")
+    if put.handling > Tier.PARTNER:
+        raise Refused("handling")
+    if not record_type.relayable:
+        if put.path or put.origin or put.terms is not None or put.provenance is not None:
+            raise Refused("bad_form")
+        return
+    if len(put.origin) != THUMBPRINT_LENGTH:
+        raise Refused("bad_form")
+    if put.terms is None:
+        raise Refused("bad_terms")
+    if not 0 < len(put.path) <= LONGEST_PATH or put.path[0] != put.origin or len(set(put.path)) != len(put.path):
+        raise Refused("bad_path")
+    if len(put.path) > 1:
+        _check_relayed(put, put.terms)
+
+
+def _check_relayed(put: Arrived, terms: Terms) -> None:
+    """What was passed on holds only what its origin lets be passed on."""
+    if not terms.relay or len(put.path) > terms.hops or put.handling > Tier.COMMUNITY:
+        raise Refused("beyond_terms")
+    for name, steps in put.values.items():
+        if any(terms.label(name, step) > Tier.COMMUNITY for step in steps):
+            raise Refused("beyond_terms")
+
+
+def row_of(put: Arrived, via: int, oid: int, tid: int, now: str, context: Context) -> dict[str, Any]:
+    """All columns of the row of a checked put but `rid`, `status` and `fts`: its terms are worked in."""
+    terms = put.terms or UNNAMED
+    record_type = RECORD_TYPES[put.type]
+    affiliations = sum(1 << bit for bit, name in enumerate(AFFILIATIONS) if name in terms.not_to_affiliation)
+    return {
+        "id": put.id,
+        "origin": oid,
+        "via": via,
+        "gid": global_id(put.type, put.origin, put.id),
+        "handling": int(put.handling),
+        "terms": tid,
+        "path": orjson.dumps(list(put.path)).decode(),
+        "relay": int(terms.relay and record_type.relayable),
+        "hops_left": max(0, terms.hops - len(put.path)),
+        "not_to": affiliations,
+        "rev": put.rev,
+        "partner_rev": put.partner_rev,
+        "home": None,
+        "provenance": put.provenance,
+        "digest": digest(put, terms),
+        "created_at": now,
+        "updated_at": now,
+        **received_columns(record_type, put.values, terms.caps, context),
+    }
+
+
+def digest(put: Arrived, terms: Terms) -> bytes:
+    """16 bytes that are equal for the same item, however often it comes."""
+    told = orjson.dumps(
+        [put.rev, put.partner_rev, int(put.handling), terms.hash, list(put.path), put.values],
+        option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS,
+    )
+    return hashlib.sha256(told + (put.provenance or b"")).digest()[:16]
+
+
+def parse_put(item: Mapping[str, Any], terms: Mapping[str, Terms], context: Context) -> Put:
+    """The put of an exchange item; `terms` by hash. Raises Refused for what is malformed."""
+    type_key, origin, id = named(item)
+    rev, partner_rev, handling, path = item.get("r"), item.get("p", 0), item.get("h", 0), item.get("path", [])
+    counts = (rev, partner_rev, handling)
+    if not all(type(each) is int and 0 <= each <= LARGEST_REVISION for each in counts):
+        raise Refused("bad_form", type_key, origin, id)
+    if not isinstance(path, list) or not all(isinstance(node, str) for node in path):
+        raise Refused("bad_path", type_key, origin, id)
+    wanted, packed = item.get("T"), item.get("sd")
+    if wanted is not None and (not isinstance(wanted, str) or wanted not in terms):
+        raise Refused("bad_terms", type_key, origin, id)
+    try:
+        values = accept_values(RECORD_TYPES[type_key], item.get("v"), context)
+        proof = None if packed is None else base64.b64decode(packed + "==", altchars=b"-_")
+    except (BadInput, TypeError, ValueError, binascii.Error):
+        raise Refused("bad_values", type_key, origin, id) from None
+    mine = None if wanted is None else terms[wanted]
+    return Put(type_key, id, origin, rev, partner_rev, handling, mine, tuple(path), values, proof)
+
+
+def parse_gone(item: Mapping[str, Any]) -> Gone:
+    """The withdrawal of an exchange item. Raises Refused for what is malformed."""
+    type_key, origin, id = named(item)
+    return Gone(type_key, id, origin)
+
+
+def named(item: Mapping[str, Any]) -> tuple[str, str, bytes]:
+    """(type, origin, id) of an item. Raises Refused for what is malformed."""
+    type_key, origin = item.get("t"), item.get("o", "")
+    if not isinstance(type_key, str) or not isinstance(origin, str):
+        raise Refused("bad_form")
+    try:
+        id = parse_wire_id(item.get("i"))
+    except ValueError:
+        raise Refused("bad_form", type_key[:64], origin[:64]) from None
+    if type_key not in RECORD_TYPES:
+        raise Refused("unknown_type", type_key[:64], origin[:64], id)
+    if len(origin) not in (0, THUMBPRINT_LENGTH):
+        raise Refused("bad_form", type_key, origin[:64], id)
+    return type_key, origin, id
+
+
+def origin_number(connection: Connection, thumbprint: str) -> int:
+    """The number of an origin; it gets one where it has none."""
+    found = connection.execute(text("SELECT oid FROM origins WHERE thumbprint = :it"), {"it": thumbprint}).scalar()
+    if found is not None:
+        return int(found)
+    made = connection.execute(
+        text(
+            "INSERT INTO origins (oid, thumbprint, name, pinned) SELECT coalesce(max(oid), 0) + 1, :it, '', 0"
+            " FROM origins RETURNING oid"
+        ),
+        {"it": thumbprint},
+    )
+    return int(made.scalar_one())
+
+
+def remember_origin(
+    connection: Connection, thumbprint: str, name: str, jwk: Mapping[str, Any], handovers: Sequence[str]
+) -> int:
+    """Stores the key and hand-overs of an origin, verified before, and its number. The name of a pinned origin stays;
+    this node itself is never changed so."""
+    number = origin_number(connection, thumbprint)
+    connection.execute(
+        text(
+            "UPDATE origins SET jwk = :jwk, handovers = :handovers,"
+            " name = CASE WHEN pinned = 1 OR :name = '' THEN name ELSE :name END WHERE oid = :oid AND oid <> 0"
+        ),
+        {
+            "oid": number,
+            "name": name,
+            "jwk": orjson.dumps(dict(jwk), option=orjson.OPT_SORT_KEYS).decode(),
+            "handovers": orjson.dumps(list(handovers)).decode(),
+        },
+    )
+    return number
+
+
+def terms_number(connection: Connection, oid: int, type_key: str, terms: Terms) -> int:
+    """The number of an origin's terms for a type; they get one where they have none."""
+    key = {"origin": oid, "type": type_key, "hash": terms.hash}
+    found = connection.execute(
+        text("SELECT tid FROM terms WHERE origin = :origin AND type = :type AND hash = :hash"), key
+    ).scalar()
+    if found is not None:
+        return int(found)
+    body = orjson.dumps(terms.to_json(), option=orjson.OPT_SORT_KEYS).decode()
+    made = connection.execute(
+        text(
+            "INSERT INTO terms (tid, origin, type, hash, body) SELECT coalesce(max(tid), 0) + 1, :origin, :type, :hash,"
+            " :body FROM terms RETURNING tid"
+        ),
+        key | {"body": body},
+    )
+    return int(made.scalar_one())
+
+
+def known_terms(connection: Connection, hash: str) -> Terms | None:
+    """Terms that came before, by their hash."""
+    body = connection.execute(text("SELECT body FROM terms WHERE hash = :hash LIMIT 1"), {"hash": hash}).scalar()
+    return None if body is None else Terms.from_json(orjson.loads(body))

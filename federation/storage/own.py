@@ -1,0 +1,235 @@
+"""This node's own records: how they are found and written, with revisions that tell of no hidden write.
+
+It must never write a record of another origin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, bindparam, text
+
+from federation.policies.terms import Labels
+from federation.policies.tiers import Tier
+from federation.records.kinds import Context
+from federation.records.registry import RECORD_TYPES
+from federation.records.rows import bits, mask, step_columns
+from federation.storage import journal, writing
+from federation.storage.journal import Entry, Facts
+from federation.storage.sealed import Phrase
+from federation.storage.tables import SHARED, record_table
+from federation.world import World
+
+OWN = 0
+"""The `via`, `origin` and `terms` of own records."""
+
+HOPS = 99
+_UNTOLD = ("created_at", "updated_at")
+
+
+@dataclass(frozen=True)
+class Held:
+    """An own record as it is stored."""
+
+    type: str
+    rid: int
+    id: bytes
+    gid: str
+    facts: Facts
+    rev: int
+    partner_rev: int
+    created_at: str
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An own record as it is to be: `held` is what is stored, None for a new one. `phrases` are those of its sealed
+    values, None where they stay."""
+
+    type: str
+    id: bytes
+    gid: str
+    held: Held | None
+    document: Mapping[str, Any]
+    facts: Facts
+    phrases: frozenset[Phrase] | None = None
+
+    @cached_property
+    def differs(self) -> bool:
+        """Whether there is anything to write."""
+        return self.held is None or self.facts != self.held.facts or _told(self.document) != _told(self.held.document)
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """What writing own records needs to know: the context of their columns, the tiers of their steps, the moment."""
+
+    context: Context
+    labels: Labels
+    now: str
+    world: World
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written of a wanted record: its row and the steps that changed."""
+
+    wanted: Wanted
+    rid: int
+    mask: int
+
+
+def facts(status: str, handling: int) -> Facts:
+    """The facts of an own record: no terms of others bind it."""
+    return Facts(status, int(handling), OWN, 1, HOPS, 0)
+
+
+def ensure_home(connection: Connection, thumbprint: str, name: str) -> None:
+    """Writes this node as origin 0, once."""
+    connection.execute(
+        text(
+            "INSERT INTO origins (oid, thumbprint, name, pinned) VALUES (0, :thumbprint, :name, 1)"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"thumbprint": thumbprint, "name": name},
+    )
+
+
+def find(connection: Connection, type_key: str, ids: Sequence[bytes]) -> dict[bytes, Held]:
+    """The own records with these ids, locked for the caller's transaction."""
+    lock = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
+    statement = text(
+        "SELECT rid, id, gid, status, handling, terms, relay, hops_left, not_to, rev, partner_rev, created_at, home"
+        f" FROM {record_table(type_key).name} WHERE id IN :ids AND origin = 0 AND via = 0 ORDER BY rid{lock}"  # noqa: S608
+    ).bindparams(bindparam("ids", expanding=True))
+    found: dict[bytes, Held] = {}
+    for part in writing.chunks(list(ids)):
+        for row in connection.execute(statement, {"ids": list(part)}):
+            held = Held(
+                type_key, row.rid, bytes(row.id), row.gid, journal.facts(row), row.rev, row.partner_rev,
+                row.created_at, orjson.loads(row.home),
+            )  # fmt: skip
+            found[held.id] = held
+    return found
+
+
+def write(connection: Connection, type_key: str, wanted: Sequence[Wanted], keeper: Keeper) -> list[Written]:
+    """Writes those of the wanted records of one type that differ from what is held: row, words, one journal entry.
+
+    Revisions: `rev` goes up where somebody of the community can see that something changed, `partner_rev` where a
+    partner can; a hidden write moves neither.
+    """
+    changed = [each for each in wanted if each.differs]
+    held = [each.held.rid for each in changed if each.held is not None]
+    before = writing.steps_of(connection, type_key, held)
+    fresh: list[tuple[Wanted, dict[str, Any]]] = []
+    amended: list[tuple[Wanted, dict[str, Any]]] = []
+    for each in changed:
+        steps = before.get(each.held.rid) if each.held else None
+        (amended if each.held else fresh).append((each, _row(each, steps, keeper)))
+    writing.insert_rows(connection, type_key, [row for _, row in fresh])
+    writing.update_rows(connection, type_key, [row for _, row in amended])
+    written, entries = [], []
+    for each, row in [*fresh, *amended]:
+        old = before.get(row["rid"], {})
+        one = Written(each, row["rid"], mask(RECORD_TYPES[type_key], old, row))
+        written.append(one)
+        entries.append(_entry(one, row, keeper))
+    writing.forget_provenance(connection, type_key, held)
+    journal.append(connection, entries)
+    return written
+
+
+def revised(
+    held: Held | None, after: Facts, changed: int, labels: Labels, type_key: str
+) -> tuple[int, int]:
+    """The two revisions after a change of these steps: (rev, partner_rev)."""
+    rev, partner_rev = (held.rev, held.partner_rev) if held else (0, 0)
+    before = held.facts if held else None
+    copied, named = _masks(type_key, labels)
+    if _moved(before, after, changed & copied, Tier.COMMUNITY):
+        rev += 1
+    if _moved(before, after, changed & named, Tier.PARTNER):
+        partner_rev += 1
+    return rev, partner_rev
+
+
+def _moved(before: Facts | None, after: Facts, changed: int, tier: Tier) -> bool:
+    """Whether somebody with this tier sees the record, and sees it differ from what it saw before."""
+    if not _seen(after, tier):
+        return False
+    return before is None or not _seen(before, tier) or changed != 0 or before.handling != after.handling
+
+
+def _seen(facts: Facts, tier: Tier) -> bool:
+    return facts.status == SHARED and facts.handling <= tier
+
+
+def _masks(type_key: str, labels: Labels) -> tuple[int, int]:
+    """The steps that count for `rev` (open and community) and for `partner_rev`."""
+    copied = named = 0
+    tiers = {name: dict(steps) for name, steps in labels.items()}
+    for bit, (name, step) in enumerate(bits(RECORD_TYPES[type_key])):
+        tier = tiers.get(name, {}).get(step, Tier.NETWORK)
+        if tier <= Tier.COMMUNITY:
+            copied |= 1 << bit
+        elif tier is Tier.PARTNER:
+            named |= 1 << bit
+    return copied, named
+
+
+def _row(wanted: Wanted, before: Mapping[str, Any] | None, keeper: Keeper) -> dict[str, Any]:
+    """All columns of the record but `rid` of a new one and `fts`."""
+    record_type = RECORD_TYPES[wanted.type]
+    held = wanted.held
+    created = held.created_at if held else keeper.now
+    document = {**wanted.document, "created_at": created, "updated_at": keeper.now}
+    steps = step_columns(record_type, document, document.get("caps"), keeper.context)
+    changed = mask(record_type, before or {}, steps)
+    rev, partner_rev = revised(held, wanted.facts, changed, keeper.labels, wanted.type)
+    row: dict[str, Any] = {
+        "id": wanted.id,
+        "origin": OWN,
+        "via": OWN,
+        "gid": wanted.gid,
+        **wanted.facts._asdict(),
+        "path": None,
+        "rev": rev,
+        "partner_rev": partner_rev,
+        "home": orjson.dumps(document).decode(),
+        "provenance": None,
+        "created_at": created,
+        "updated_at": keeper.now,
+        **steps,
+    }
+    row["digest"] = writing.digest(row, steps)
+    if held:
+        row["rid"] = held.rid
+    return row
+
+
+def _entry(written: Written, row: Mapping[str, Any], keeper: Keeper) -> Entry:
+    wanted, held = written.wanted, written.wanted.held
+    before = held.facts if held else None
+    if held is None or row["rev"] != held.rev:
+        told: tuple[object, ...] = ("copied", row["rev"])
+    elif row["partner_rev"] != held.partner_rev:
+        told = ("named", row["partner_rev"])
+    elif _seen(held.facts, Tier.PARTNER) and not _seen(wanted.facts, Tier.PARTNER):
+        told = ("gone",)
+    else:
+        told = ("hidden", hashlib.sha256(_told(wanted.document)).digest(), wanted.facts)
+    tag = journal.tag(keeper.world, wanted.id, *told, keeper.now)
+    return Entry(wanted.type, written.rid, wanted.id, OWN, OWN, before, wanted.facts, written.mask, tag)
+
+
+def _told(document: Mapping[str, Any]) -> bytes:
+    """A document without what the node sets itself, in one form."""
+    told = {name: value for name, value in document.items() if name not in _UNTOLD}
+    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)

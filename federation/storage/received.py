@@ -1,0 +1,369 @@
+"""Records of others: how items from a peer become rows. One row for each peer that a record came by; one is shown.
+
+Shown is the one with the shortest path, then the highest revision, then the lowest peer. It must never touch an own
+record. What cannot be stored is set aside with its reason, which holds no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, bindparam, text
+
+from federation.errors import BadInput
+from federation.policies.terms import Terms
+from federation.records.kinds import Context
+from federation.records.registry import RECORD_TYPES
+from federation.records.rows import mask
+from federation.storage import items, journal, writing
+from federation.storage.items import Arrived, Gone, Refused
+from federation.storage.journal import Entry, Facts
+from federation.storage.tables import EXPIRED, SHADOWED, SHARED, record_table
+from federation.world import World
+
+Key = tuple[int, bytes]
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """What receiving needs to know: code lists, this node's own thumbprint, the world."""
+
+    context: Context
+    home: str
+    world: World
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a page did: rows stored, removed, found as they were, and set aside; and the tables that changed."""
+
+    put: int = 0
+    withdrawn: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    tables: frozenset[str] = frozenset()
+
+    def __add__(self, other: Accepted) -> Accepted:
+        return Accepted(
+            self.put + other.put,
+            self.withdrawn + other.withdrawn,
+            self.unchanged + other.unchanged,
+            self.quarantined + other.quarantined,
+            self.tables | other.tables,
+        )
+
+
+@dataclass
+class _Standing:
+    """One row of a record: by which peer it came, its facts, and what ranks it. `row` is what is to be written."""
+
+    rid: int
+    via: int
+    facts: Facts
+    rev: int
+    partner_rev: int
+    digest: bytes
+    path: str
+    provenance: bytes | None
+    until: str | None
+    row: dict[str, Any] | None = None
+
+    @cached_property
+    def rank(self) -> tuple[int, int, int]:
+        """Lower is shown first."""
+        return len(orjson.loads(self.path)), -self.rev, self.via
+
+    def status(self, today: str) -> str:
+        """Its status when it is the one that is shown."""
+        return EXPIRED if self.until is not None and self.until < today else SHARED
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Which row of a record was shown and which is now, with the facts that it then has."""
+
+    key: Key
+    old: _Standing | None
+    new: _Standing | None
+    facts: Facts | None
+
+
+@dataclass
+class _Plan:
+    """What is to be done to the rows of one type."""
+
+    fresh: list[_Standing] = field(default_factory=list)
+    changed: list[_Standing] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    statuses: list[tuple[int, str]] = field(default_factory=list)
+    shown: list[_Shown] = field(default_factory=list)
+    unchanged: int = 0
+
+
+def accept(
+    connection: Connection, via: int, puts: Iterable[Arrived], gone: Iterable[Gone], receiver: Receiver
+) -> Accepted:
+    """Stores what came by a peer and removes what left, in the caller's transaction. Of one record the last put or
+    else the withdrawal counts; the caller has put them in order."""
+    if via <= 0:
+        raise ValueError("only records of others are received")
+    cache: dict[object, int] = {}
+    wanted: dict[str, dict[Key, dict[str, Any] | None]] = {}
+    origins: dict[int, str] = {}
+    refused: list[Refused] = []
+    for each in gone:
+        if each.origin != receiver.home:
+            oid = _cached(cache, each.origin, lambda one=each: items.origin_number(connection, one.origin))
+            origins[oid] = each.origin
+            wanted.setdefault(each.type, {})[oid, each.id] = None
+    now = receiver.world.now().isoformat()
+    for put in puts:
+        try:
+            items.check(put, receiver.home)
+        except Refused as refusal:
+            refused.append(Refused(refusal.reason, put.type, put.origin, put.id))
+            if put.type in RECORD_TYPES and put.origin != receiver.home:  # what is held is not what the peer shows now
+                oid = _cached(cache, put.origin, lambda one=put: items.origin_number(connection, one.origin))
+                origins[oid] = put.origin
+                wanted.setdefault(put.type, {}).setdefault((oid, put.id), None)
+            continue
+        oid = _cached(cache, put.origin, lambda one=put: items.origin_number(connection, one.origin))
+        terms = put.terms or items.UNNAMED
+        tid = _cached(
+            cache, (oid, put.type, terms.hash),
+            lambda number=oid, one=put, its=terms: items.terms_number(connection, number, one.type, its),
+        )  # fmt: skip
+        origins[oid] = put.origin
+        row = items.row_of(put, via, oid, tid, now, receiver.context)
+        wanted.setdefault(put.type, {})[oid, put.id] = row
+    total = Accepted(quarantined=len(refused))
+    for type_key in sorted(wanted, key=list(RECORD_TYPES).index):
+        total += _apply(connection, via, type_key, wanted[type_key], receiver)
+        _released(connection, via, type_key, [(origins[oid], id) for oid, id in wanted[type_key]])
+    set_aside(connection, via, refused, now)
+    return total
+
+
+def accept_items(
+    connection: Connection, via: int, lines: Iterable[Mapping[str, Any]], receiver: Receiver
+) -> Accepted:
+    """`accept` of exchange items as they stand on the wire: `put`, `withdraw`, `terms`; others are passed over.
+    Malformed ones are set aside."""
+    puts: dict[tuple[str, str, bytes], Arrived] = {}
+    gone: dict[tuple[str, str, bytes], Gone] = {}
+    refused: list[Refused] = []
+    terms = _TermsInHand(connection)
+    for item in lines:
+        try:
+            if item.get("k") == "put":
+                put = items.parse_put(item, terms, receiver.context)
+                puts[put.type, put.origin, put.id] = put
+                gone.pop((put.type, put.origin, put.id), None)
+            elif item.get("k") == "withdraw":
+                left = items.parse_gone(item)
+                gone[left.type, left.origin, left.id] = left
+                puts.pop((left.type, left.origin, left.id), None)
+            elif item.get("k") == "terms":
+                terms.add(item)
+        except Refused as refusal:
+            refused.append(refusal)
+    result = accept(connection, via, puts.values(), gone.values(), receiver)
+    set_aside(connection, via, refused, receiver.world.now().isoformat())
+    return result + Accepted(quarantined=len(refused))
+
+
+def held(
+    connection: Connection, via: int, type_key: str, after: bytes | None = None, upto: bytes | None = None
+) -> list[Gone]:
+    """The records of a type that came by a peer, with after < id <= upto (None: no bound), in order of id."""
+    bounds = ("" if after is None else " AND r.id > :after") + ("" if upto is None else " AND r.id <= :upto")
+    values = {"via": via, "after": after, "upto": upto}
+    rows = connection.execute(
+        text(
+            f"SELECT r.id, o.thumbprint FROM {record_table(type_key).name} r"  # noqa: S608  (names of the schema)
+            f" JOIN origins o ON o.oid = r.origin WHERE r.via = :via{bounds} ORDER BY r.id"
+        ),
+        {name: value for name, value in values.items() if value is not None},
+    )
+    return [Gone(type_key, bytes(row[0]), row[1]) for row in rows]
+
+
+def remove_missing(
+    connection: Connection,
+    via: int,
+    type_key: str,
+    after: bytes | None,
+    upto: bytes | None,
+    present: Iterable[tuple[str, bytes]],
+    receiver: Receiver,
+) -> Accepted:
+    """Removes the peer's records in a range of ids that are not in `present` (origin, id)."""
+    there = set(present)
+    missing = [each for each in held(connection, via, type_key, after, upto) if (each.origin, each.id) not in there]
+    return accept(connection, via, (), missing, receiver)
+
+
+def set_aside(connection: Connection, via: int, refused: Sequence[Refused], now: str) -> None:
+    """Writes items into quarantine with their reason, each once."""
+    values = [
+        {"via": via, "type": each.type, "origin": each.origin, "id": each.id, "reason": each.reason, "at": now}
+        for each in refused
+    ]
+    if values:
+        connection.execute(
+            text(
+                "INSERT INTO quarantine (via, type, origin, id, reason, at)"
+                " VALUES (:via, :type, :origin, :id, :reason, :at)"
+                " ON CONFLICT (via, type, origin, id) DO UPDATE SET reason = excluded.reason, at = excluded.at"
+            ),
+            values,
+        )
+
+
+class _TermsInHand(dict[str, Terms]):
+    """Terms by hash: those that this page brought, and those that came before."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def add(self, item: Mapping[str, Any]) -> None:
+        """Takes in the terms of a line; Refused where they are none or not those of their hash."""
+        try:
+            terms = Terms.from_json(item.get("body"))
+        except BadInput:
+            raise Refused("bad_terms") from None
+        if terms.hash != item.get("hash"):
+            raise Refused("bad_terms")
+        self[terms.hash] = terms
+
+    def __contains__(self, hash: object) -> bool:
+        if not super().__contains__(hash) and isinstance(hash, str):
+            known = items.known_terms(self._connection, hash)
+            if known is not None:
+                self[hash] = known
+        return super().__contains__(hash)
+
+
+def _cached(cache: dict[object, int], key: object, find: Any) -> int:
+    if key not in cache:
+        cache[key] = find()
+    return cache[key]
+
+
+def _apply(
+    connection: Connection, via: int, type_key: str, wanted: Mapping[Key, dict[str, Any] | None], receiver: Receiver
+) -> Accepted:
+    standing = _standing(connection, type_key, [id for _, id in wanted])
+    today = receiver.world.today().isoformat()
+    plan = _Plan()
+    for key, row in wanted.items():
+        _decide(plan, key, standing.get(key, {}), via, row, today)
+    compared = [(each.old, each.new) for each in plan.shown if each.old is not None and each.new is not None]
+    rids = {old.rid for old, _ in compared} | {new.rid for _, new in compared if new.row is None}
+    before = writing.steps_of(connection, type_key, sorted(rids))
+    writing.delete_rows(connection, type_key, plan.gone)
+    rows = [each.row for each in plan.fresh if each.row is not None]
+    for each, rid in zip(plan.fresh, writing.insert_rows(connection, type_key, rows), strict=True):
+        each.rid = rid
+    changed = [{**each.row, "rid": each.rid} for each in plan.changed if each.row is not None]
+    writing.update_rows(connection, type_key, changed)
+    writing.forget_provenance(connection, type_key, [each.rid for each in plan.changed])
+    writing.set_statuses(connection, type_key, plan.statuses)
+    entries = (_entry(type_key, each, before, receiver.world) for each in plan.shown)
+    journal.append(connection, [entry for entry in entries if entry is not None])
+    put = len(plan.fresh) + len(plan.changed)
+    touched = frozenset({record_table(type_key).name}) if put or plan.gone else frozenset()
+    return Accepted(put, len(plan.gone), plan.unchanged, 0, touched)
+
+
+def _standing(connection: Connection, type_key: str, ids: Sequence[bytes]) -> dict[Key, dict[int, _Standing]]:
+    """The rows of others with these ids, by record and peer."""
+    statement = text(
+        "SELECT rid, id, origin, via, status, handling, terms, relay, hops_left, not_to, rev, partner_rev, digest,"
+        f" path, provenance, valid_until__exact FROM {record_table(type_key).name} WHERE id IN :ids AND via > 0"  # noqa: S608
+    ).bindparams(bindparam("ids", expanding=True))
+    found: dict[Key, dict[int, _Standing]] = {}
+    for part in writing.chunks(list(ids)):
+        for row in connection.execute(statement, {"ids": list(part)}):
+            rid, id, oid, via, *facts = row[:10]
+            rev, partner_rev, digest, path, proof, until = row[10:]
+            found.setdefault((oid, bytes(id)), {})[via] = _Standing(
+                rid, via, Facts(*facts), rev, partner_rev, bytes(digest), path, proof and bytes(proof), until
+            )
+    return found
+
+
+def _decide(
+    plan: _Plan, key: Key, rows: dict[int, _Standing], via: int, row: dict[str, Any] | None, today: str
+) -> None:
+    """What becomes of the rows of one record when `row` (None: nothing) is what the peer shows of it."""
+    mine = rows.get(via)
+    shown = next((each for each in rows.values() if each.facts.status != SHADOWED), None)
+    if row is None:
+        if mine is None:
+            return
+        del rows[via]
+        plan.gone.append(mine.rid)
+    elif mine is not None and mine.digest == row["digest"]:
+        plan.unchanged += 1
+        return
+    else:
+        rows[via] = _from_row(row, mine.rid if mine else 0)
+        (plan.changed if mine else plan.fresh).append(rows[via])
+    winner = min(rows.values(), key=lambda each: each.rank, default=None)
+    for each in rows.values():
+        status = each.status(today) if each is winner else SHADOWED
+        if each.row is not None:
+            each.row["status"] = status
+        elif status != each.facts.status:
+            plan.statuses.append((each.rid, status))
+    plan.shown.append(_Shown(key, shown, winner, winner and winner.facts._replace(status=winner.status(today))))
+
+
+def _from_row(row: dict[str, Any], rid: int) -> _Standing:
+    facts = Facts(SHADOWED, row["handling"], row["terms"], row["relay"], row["hops_left"], row["not_to"])
+    return _Standing(
+        rid, row["via"], facts, row["rev"], row["partner_rev"], row["digest"], row["path"], row["provenance"],
+        row["valid_until__exact"], row,
+    )  # fmt: skip
+
+
+def _entry(type_key: str, shown: _Shown, before: Mapping[int, Mapping[str, Any]], world: World) -> Entry | None:
+    """The journal entry of a record of which another row or another content is shown; None if nobody could notice."""
+    (oid, id), old, new = shown.key, shown.old, shown.new
+    now = world.now().isoformat()
+    if new is None:
+        if old is None:
+            return None
+        tag = journal.tag(world, id, "gone", now)
+        return Entry(type_key, old.rid, id, oid, old.via, old.facts, None, writing.full_mask(type_key), tag)
+    changed = writing.full_mask(type_key) if old is None else _changed(type_key, old, new, before)
+    if old is not None and not changed and shown.facts == old.facts:
+        return None
+    noticed = old is None or old.rev != new.rev or old.partner_rev == new.partner_rev
+    tag = journal.tag(world, id, *(("copied", new.rev) if noticed else ("named", new.partner_rev)), now)
+    return Entry(type_key, new.rid, id, oid, new.via, old and old.facts, shown.facts, changed, tag)
+
+
+def _changed(type_key: str, old: _Standing, new: _Standing, before: Mapping[int, Mapping[str, Any]]) -> int:
+    """The steps that differ; all of them where the signature or the way it came is new and else nothing."""
+    steps = mask(RECORD_TYPES[type_key], before[old.rid], before[new.rid] if new.row is None else new.row)
+    signed_anew = old.rev == new.rev and old.provenance != new.provenance
+    other_way = not steps and (old.rev, old.path) != (new.rev, new.path)
+    return writing.full_mask(type_key) if signed_anew or other_way else steps
+
+
+def _released(connection: Connection, via: int, type_key: str, keys: Sequence[tuple[str, bytes]]) -> None:
+    """What was set aside before and has now been told anew is no longer set aside."""
+    key = {"via": via, "type": type_key}
+    statement = "quarantine WHERE via = :via AND type = :type"
+    if connection.execute(text(f"SELECT 1 FROM {statement} LIMIT 1"), key).first():  # noqa: S608  (no values in it)
+        connection.execute(
+            text(f"DELETE FROM {statement} AND origin = :origin AND id = :id"),  # noqa: S608
+            [{**key, "origin": origin, "id": id} for origin, id in keys],
+        )
