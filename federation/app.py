@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,12 @@ from federation.oauth.realm import Realm, first_of
 from federation.oauth.resource import ResourceServer
 from federation.oauth.routes import routes as oauth_routes
 from federation.outbound import Outbound
-from federation.peers.agreements import partners, registered_peers
+from federation.peers.agreements import end_agreements, partners, registered_peers
+from federation.peers.holding import Holding
 from federation.peers.loop import ExchangeLoop
 from federation.peers.pull import Puller
 from federation.peers.routes import exchange_routes
 from federation.peers.serve import Source
-from federation.peers.slices import Slices
 from federation.peers.trust import Self
 from federation.policies.catalogue import Catalogue
 from federation.policies.loading import load_policy
@@ -54,7 +55,7 @@ from federation.settings import FILE_NAME, Settings, load_settings
 from federation.storage.database import Database, open_database
 from federation.storage.migrating import migrate
 from federation.storage.policy_log import PolicyLog
-from federation.storage.sweeper import Sweeper
+from federation.storage.sweeper import sweep
 from federation.telemetry import configure_logging, logger
 from federation.world import World, real_world
 
@@ -86,7 +87,6 @@ class Node:
     realm: Realm
     puller: Puller
     source: Source
-    sweeper: Sweeper
 
     @property
     def me(self) -> Self:
@@ -109,6 +109,18 @@ class Node:
         return ExchangeLoop(
             self.database, self.world, self.puller.sync, holder, interval=self.settings.exchange_interval
         )
+
+    def sweep(self) -> None:
+        """Writes down what only time changes: expiry, ended agreements, small cells, signatures to renew, retention."""
+        sweep(
+            self.database,
+            self.world,
+            self.codes,
+            lambda type_key: labels(self.policies.current(), type_key),
+            place_k=self.settings.place_k,
+        )
+        end_agreements(self.database, self.world)
+        self.ledger.prune(self.world.now() - timedelta(days=self.settings.ledger_days))
 
     def close(self) -> None:
         """Lets go of the database and of connections to peers."""
@@ -210,9 +222,8 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
         intake=intake,
         outbound=outbound,
         realm=realm,
-        puller=Puller(database, world, keys.origin, session, Slices(database, intake)),
+        puller=Puller(database, world, keys.origin, session, Holding(database, intake, codes)),
         source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
-        sweeper=Sweeper(database, world, codes, place_k=settings.place_k),
     )
 
 
@@ -277,7 +288,7 @@ def build(node: Node, *, background: bool = True) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/graphql", graphql_app(endpoint, authenticate_apart), methods=None),
+            Route("/graphql", graphql_app(endpoint, authenticate_apart), methods=["GET", "POST"]),
             Route("/graphql/schema.graphql", _schema_route(node), methods=["GET"]),
             Route("/health/live", _live, methods=["GET"]),
             Route("/health/ready", _ready_route(node), methods=["GET"]),
@@ -355,7 +366,7 @@ def run_background(node: Node, ending: threading.Event) -> None:
     try:
         while True:
             try:
-                node.sweeper.sweep()
+                node.sweep()
                 node.ledger.anchor()
             except Unavailable as error:
                 _log.error("sweep_failed", code=error.code)

@@ -45,8 +45,8 @@ def configure_logging(level: str = "info", *, json: bool = True) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # These libraries log whole requests, tokens among them, below this level.
-    for name in ("authlib", "httpx2", "httpcore2", "asyncio", "uvicorn.access"):
+    # Below this level these libraries say too much: whole requests, tokens among them.
+    for name in ("alembic", "authlib", "httpx2", "httpcore2", "asyncio", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

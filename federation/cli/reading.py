@@ -13,7 +13,6 @@ from federation.gate import PageRequest, ShapeField
 from federation.peers import agreements, state
 from federation.records.registry import RECORD_TYPES
 
-
 TELLING = ("title", "name", "text", "purpose", "door_card", "kind")
 """The fields that say best what a record is; of each type the first that it has."""
 
