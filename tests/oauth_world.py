@@ -66,7 +66,7 @@ class Node:
         return f"jti-{next(self._numbers)}"
 
     def nonce(self) -> str:
-        return nonce(self.keys.secret, self.now)
+        return nonce(self.realm.nonce_secret, self.now)
 
     def assertion(self, key: SigningKey | None = None, header: dict[str, Any] | None = None, **claims: Any) -> str:
         """A client assertion; a claim given as None is left out."""

@@ -7,6 +7,7 @@ import hmac
 import json
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from starlette.testclient import TestClient
 from federation.errors import Unavailable
 from federation.keys import b64, dpop_proof, generate_key, rotate_tokens, sign
 from federation.keys.node import create_keys
+from federation.oauth.proofs import nonce
 from federation.oauth.realm import Realm, RegisteredClient
 from federation.oauth.routes import key_set, routes
 from federation.oauth.server import Answer, FormRequest, InvalidProof, NodeClient, TokenServer
@@ -498,7 +500,7 @@ def test_a_node_that_cannot_write_says_so(node: Node) -> None:
 
 def test_requests_that_fail_together_are_all_refused(node: Node) -> None:
     class Gone:
-        paramstyle = "named"
+        dialect = "sqlite"
 
         @property
         def engine(self) -> Any:
@@ -520,3 +522,43 @@ def test_many_requests_at_once_are_each_answered_for_themselves(database: Databa
     with ThreadPoolExecutor(16) as pool:
         fresh = list(pool.map(lambda digest: spent.spend([(digest, node.now + 60)]), digests))
     assert sum(fresh) == 100
+
+
+def test_a_proof_of_before_a_loss_of_power_is_refused_on_sqlite(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = node.nonce()
+    boots = iter([b"one", b"two"])
+    monkeypatch.setattr(Path, "read_bytes", lambda path: next(boots))
+    one, two = node.another_realm(), node.another_realm()
+    assert len({earlier, *(nonce(realm.nonce_secret, node.now) for realm in (one, two))}) == 3
+
+    def missing(path: Path) -> bytes:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_bytes", missing)
+    assert node.another_realm().flush_proofs
+
+
+def test_the_disk_is_waited_for_where_no_nonce_covers_the_loss(sqlite_database: Database) -> None:
+    spent = Node(sqlite_database).realm.spent
+    levels = []
+    for durable in (False, True, False):
+        with spent._connection(durable) as connection:
+            levels.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+    assert levels == [1, 2, 1]
+    spent.close()
+    spent.close()
+    assert spent.spend([(b"x" * 16, 0)])
+    assert not spent.spend([(b"x" * 16, 0)], durable=False)
+
+
+def test_a_connection_that_failed_is_not_used_again(sqlite_database: Database) -> None:
+    spent = Node(sqlite_database).realm.spent
+    assert spent.spend([(b"a" * 16, 0)])
+    with sqlite_database.outside_transactions() as connection:
+        connection.exec_driver_sql("ALTER TABLE spent_identifier RENAME TO away")
+    with pytest.raises(Exception, match="no such table"):
+        spent.spend([(b"b" * 16, 0)])
+    assert spent._own is None
+    with sqlite_database.outside_transactions() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO spent_identifier")
+    assert spent.spend([(b"b" * 16, 0)])

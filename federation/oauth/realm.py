@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from federation.keys import NodeKeys, PublicKey, public_keys
-from federation.oauth.spent import SpentIdentifiers
+from federation.oauth.spent import SpentIdentifiers, boot_id
 from federation.policies.tiers import NEVER_FOR_PEERS, closure
 from federation.policies.viewer import Agreement, ViewerKind
 from federation.storage.database import Database
@@ -70,9 +71,14 @@ class Realm:
     clients: Clients
     scopes: frozenset[str]
     spent: SpentIdentifiers = field(init=False)
+    nonce_secret: bytes = field(init=False, repr=False)
+    flush_proofs: bool = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spent", SpentIdentifiers(self.database, self.world))
+        boot = boot_id(self.database, self.world)
+        object.__setattr__(self, "nonce_secret", hmac.digest(self.keys.secret, b"nonce\0" + boot, "sha256"))
+        object.__setattr__(self, "flush_proofs", not boot)
 
     @property
     def audience(self) -> str:

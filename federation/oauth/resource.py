@@ -98,13 +98,13 @@ class ResourceServer:
         try:
             claims = self._verify(token)
             client = realm.active_client(claims.client_id)
-            if client is None or is_revoked(realm, claims.jti):
+            if client is None:
                 raise self._refused("The token was revoked.", "invalid_token")
             checked = check_proof(
                 proof,
                 method=method,
                 url=realm.url + path,
-                secret=realm.keys.secret,
+                secret=realm.nonce_secret,
                 now=realm.world.timestamp(),
                 token=token,
                 jkt=claims.jkt,
@@ -115,7 +115,9 @@ class ResourceServer:
             raise self._refused(refused.message, refused.error) from refused
         except Unauthenticated as refused:
             raise self._refused(refused.message, "invalid_token") from refused
-        if not realm.spent.spend([checked.spending]):
+        if not realm.spent.spend([checked.spending], durable=realm.flush_proofs, token=claims.jti):
+            if is_revoked(realm, claims.jti):
+                raise self._refused("The token was revoked.", "invalid_token")
             raise self._refused("The proof was used before.", "invalid_dpop_proof")
         return Viewer(
             client.kind,
@@ -143,7 +145,7 @@ class ResourceServer:
 
     def nonce(self) -> str:
         """The present nonce, for the header `DPoP-Nonce` of an answer."""
-        return nonce(self._realm.keys.secret, self._realm.world.timestamp())
+        return nonce(self._realm.nonce_secret, self._realm.world.timestamp())
 
     def challenge(self, error: str | None = None, description: str = "") -> dict[str, str]:
         """The headers of a 401: how to authenticate here, and a fresh nonce (RFC 9449, 9728)."""

@@ -222,7 +222,7 @@ class TokenServer(AuthorizationServer):
         except OAuth2Error as error:
             answer = self.handle_error_response(asked, error)
         headers = dict(answer.headers) | {"Cache-Control": "no-store", "Pragma": "no-cache"}
-        headers["DPoP-Nonce"] = nonce(self.realm.keys.secret, self.realm.world.timestamp())
+        headers["DPoP-Nonce"] = nonce(self.realm.nonce_secret, self.realm.world.timestamp())
         return Answer(answer.status, answer.body, tuple(headers.items()))
 
     def proof(self, request: NodeRequest) -> Proof:
@@ -234,7 +234,7 @@ class TokenServer(AuthorizationServer):
                 request.sent.proofs[0],
                 method="POST",
                 url=request.uri,
-                secret=self.realm.keys.secret,
+                secret=self.realm.nonce_secret,
                 now=self.realm.world.timestamp(),
             )
         except ProofRefused as refused:

@@ -6,8 +6,11 @@ An identifier must never be accepted before its row is committed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from threading import Condition
+from typing import Any
 
 from sqlalchemy import text
 
@@ -27,8 +30,10 @@ def identifier(kind: str, owner: str, jti: str) -> bytes:
 class _Order:
     """What one request wants to spend, and what came of it."""
 
-    def __init__(self, entries: Sequence[tuple[bytes, int]]) -> None:
+    def __init__(self, entries: Sequence[tuple[bytes, int]], durable: bool, token: str) -> None:
         self.entries = entries
+        self.durable = durable
+        self.token = token
         self.fresh: list[bool] | None = None
         self.failure: BaseException | None = None
 
@@ -44,11 +49,16 @@ class SpentIdentifiers:
         self._waiting: list[_Order] = []
         self._busy = False
         self._pruned = 0
+        self._own: Any = None
 
-    def spend(self, entries: Sequence[tuple[bytes, int]]) -> bool:
+    def spend(self, entries: Sequence[tuple[bytes, int]], *, durable: bool = True, token: str = "") -> bool:
         """Spend (digest, second up to which it counts) each. True if all were fresh; then they are committed.
-        False if any was used before. Raises Unavailable if it cannot be written: nothing may be accepted then."""
-        order = _Order(entries)
+        False if any was used before, or if the access token with the `jti` `token` was revoked: both are looked up in
+        one statement. Raises Unavailable if it cannot be written: nothing may be accepted then.
+
+        Not `durable`, on SQLite: they outlive the process, but perhaps not a loss of power. That is enough for what a
+        nonce with the `boot_id` covers, and saves the disk flush of each request."""
+        order = _Order(entries, durable, token)
         with self._turn:
             self._waiting.append(order)
             while self._busy and order.fresh is None and order.failure is None:
@@ -83,38 +93,79 @@ class SpentIdentifiers:
             prune(self._database, now)
             self._pruned = now
         left: set[bytes] = set()
-        entries = [entry for order in batch for entry in order.entries]
+        entries = [(*entry, order.token) for order in batch for entry in order.entries]
         for start in range(0, len(entries), MOST):
-            left |= self._insert(entries[start : start + MOST])
+            left |= self._insert(entries[start : start + MOST], any(order.durable for order in batch))
         results = []
         for order in batch:
             results.append([digest in left for digest, _ in order.entries])
             left.difference_update(digest for digest, _ in order.entries)
         return results
 
-    def _insert(self, entries: Sequence[tuple[bytes, int]]) -> set[bytes]:
-        """Those digests that were not there. One raw statement, which on SQLite is a transaction by itself: a third of
-        the cost of a transaction through SQLAlchemy, on a path that every request takes."""
-        named = self._database.paramstyle == "named"
-        marks = ",".join(f"(:d{n},:e{n})" if named else f"(%(d{n})s,%(e{n})s)" for n in range(len(entries)))
+    def _insert(self, entries: Sequence[tuple[bytes, int, str]], durable: bool) -> set[bytes]:
+        """Those digests that were not there, and whose token is in force.
+
+        One raw statement, which on SQLite is a transaction by itself: a third of the cost of a transaction through
+        SQLAlchemy, on a path that every request takes."""
+        sqlite = self._database.dialect == "sqlite"
+        mark = "(:d{0},:e{0},:j{0})" if sqlite else "(%(d{0})s::bytea,%(e{0})s::bigint,%(j{0})s::text)"
+        marks = ",".join(mark.format(place) for place in range(len(entries)))
         sql = (
-            f"INSERT INTO spent_identifier (digest, expires_at) VALUES {marks} "  # noqa: S608 -- marks of parameters
+            f"INSERT INTO spent_identifier (digest, expires_at) SELECT column1, column2 FROM (VALUES {marks}) AS new "  # noqa: S608 -- marks of parameters
+            "WHERE NOT EXISTS (SELECT 1 FROM revoked_token WHERE jti = new.column3) "
             "ON CONFLICT (digest) DO NOTHING RETURNING digest"
         )
         values: dict[str, object] = {}
-        for place, (digest, until) in enumerate(entries):
-            values |= {f"d{place}": digest, f"e{place}": until}
-        with spoken():
+        for place, (digest, until, token) in enumerate(entries):
+            values |= {f"d{place}": digest, f"e{place}": until, f"j{place}": token}
+        with spoken(), self._connection(durable) as connection:
+            return {bytes(row[0]) for row in connection.execute(sql, values).fetchall()}
+
+    @contextmanager
+    def _connection(self, durable: bool) -> Iterator[Any]:
+        """On PostgreSQL a connection of the pool. On SQLite one of this object's own, whose prepared statement and page
+        cache stay warm, and which waits for the disk only where it has to; only one thread works at a time."""
+        if self._database.dialect == "postgresql":
             raw = self._database.engine.raw_connection()
             try:
-                cursor = raw.cursor()
-                cursor.execute(sql, values)
-                fresh = {bytes(row[0]) for row in cursor.fetchall()}
-                cursor.close()
+                yield raw.driver_connection
                 raw.commit()
             finally:
                 raw.close()
-        return fresh
+            return
+        if self._own is None:
+            raw = self._database.engine.raw_connection()
+            raw.detach()
+            self._own = raw.dbapi_connection
+            self._own.execute("PRAGMA synchronous = NORMAL")
+        try:
+            if durable:
+                self._own.execute("PRAGMA synchronous = FULL")
+            yield self._own
+            if durable:
+                self._own.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection of its own; the next request opens another."""
+        own, self._own = self._own, None
+        if own is not None:
+            own.close()
+
+
+def boot_id(database: Database, world: World) -> bytes:
+    """What is new each time that the machine starts, where nonces have to end with it; else nothing.
+
+    On SQLite, what was spent just before a loss of power may be forgotten. Nonces that derive from this are forgotten
+    with it, and so are the proofs that named them."""
+    if database.dialect != "sqlite" or world.seed is not None:
+        return b""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        return b""
 
 
 def prune(database: Database, now: int) -> None:

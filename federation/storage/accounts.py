@@ -13,6 +13,7 @@ class OAuthClient(SQLModel, table=True):
     """A program that was given scopes with `client add`. `jwks` is a JSON list of public keys."""
 
     __tablename__ = "oauth_client"
+    __table_args__ = {"sqlite_with_rowid": False}
 
     client_id: str = Field(sa_column=Column(Text, primary_key=True))
     name: str = Field(sa_column=Column(Text, nullable=False))
@@ -76,6 +77,7 @@ class RevokedToken(SQLModel, table=True):
     """An access token that was revoked before it expired, by its `jti`."""
 
     __tablename__ = "revoked_token"
+    __table_args__ = {"sqlite_with_rowid": False}
 
     jti: str = Field(sa_column=Column(Text, primary_key=True))
     client_id: str = Field(sa_column=Column(Text, nullable=False))
