@@ -19,6 +19,7 @@ from federation.peers.wire import too_deep
 from federation.policies.terms import Terms
 from federation.policies.tiers import Tier
 from federation.records.base import RecordType
+from federation.storage.items import Gone
 
 MAX_PATH = 16
 MAX_REV = 2**53
@@ -53,15 +54,6 @@ class Arrived:
     path: tuple[str, ...]
     values: Mapping[str, Mapping[str, Any]]
     provenance: bytes | None
-
-
-@dataclass(frozen=True)
-class Gone:
-    """A record that has left what the peer shows."""
-
-    type: str
-    id: bytes
-    origin: str
 
 
 @dataclass(frozen=True)

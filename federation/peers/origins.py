@@ -100,3 +100,11 @@ def from_item(item: Mapping[str, Any]) -> Origin:
 def to_item(origin: Origin) -> dict[str, Any]:
     """The exchange line of an origin, as it travels before its first record on a page."""
     return {"k": "origin", "jwk": dict(origin.jwk), "name": origin.name, "handover": list(origin.handovers)}
+
+
+def stored(name: str, jwk: str, handovers: str | None) -> Origin:
+    """An origin from the JSON texts in which it is kept. Raises ProvenanceInvalid."""
+    try:
+        return origin_of(name, orjson.loads(jwk), orjson.loads(handovers or "[]"))
+    except orjson.JSONDecodeError:
+        raise ProvenanceInvalid("An origin is not kept as it should be.") from None

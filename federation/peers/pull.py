@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
@@ -19,14 +19,15 @@ from federation.keys import b64, unb64
 from federation.outbound import lines
 from federation.peers import state
 from federation.peers.agreements import EXCHANGE, Partner
-from federation.peers.arrival import Arrival, Arrived, Gatehouse, Gone, Poison
+from federation.peers.arrival import Arrival, Arrived, Gatehouse, Poison
+from federation.peers.holding import Holding
 from federation.peers.loop import Pulled
 from federation.peers.provenance import VerifiedSignatures
-from federation.peers.slices import Slices
 from federation.peers.state import Run, SyncState
 from federation.peers.wire import MEDIA_TYPE, AnswerBroken, Caps, decompressed, parsed
 from federation.records.registry import RECORD_TYPES
 from federation.storage.database import Database
+from federation.storage.items import Gone
 from federation.world import World
 
 CHANGES_PATH = "/exchange/changes"
@@ -93,7 +94,7 @@ Progress = Callable[[int], None]
 
 
 class Puller:
-    """Pulls peers for one node. `me` is this node's thumbprint as an origin, `slices` writes what arrives, `stopping`
+    """Pulls peers for one node. `me` is this node's thumbprint as an origin, `holding` writes what arrives, `stopping`
     says whether to end at the next checkpoint. Thread-safe; one pull a peer is the caller's part."""
 
     def __init__(
@@ -102,7 +103,7 @@ class Puller:
         world: World,
         me: str,
         session: Session,
-        slices: Slices,
+        holding: Holding,
         *,
         caps: Caps | None = None,
         stopping: Callable[[], bool] = lambda: False,
@@ -111,12 +112,12 @@ class Puller:
         self._world = world
         self._me = me
         self._session = session
-        self._slices = slices
+        self._holding = holding
         self._caps = caps or Caps()
         self._stopping = stopping
         self._verified = VerifiedSignatures()
 
-    def sync(self, who: Partner, progress: Progress = lambda done: None) -> Pulled:
+    def sync(self, who: Partner, progress: Progress = lambda _: None) -> Pulled:
         """Pull a peer until nothing more is there; `progress` hears the number of records done at each checkpoint.
 
         Raises Conflict if another pull of this peer was faster, AnswerBroken, and what the session raises. What was
@@ -134,8 +135,8 @@ class Puller:
                         raise
                     self._begin(state.sync_state_of(self._database, who.pid))
         finally:
-            self._slices.drop_ended(who.pid, self._world.timestamp())
-            self._slices.erase_if_due()
+            self._holding.drop_ended(who.pid, self._world.timestamp())
+            self._holding.erase_if_due(self._world.timestamp())
         return Pulled(who.name, tally.taken, tally.withdrawn, tally.quarantined)
 
     def _one(self, who: Partner, tally: _Tally, progress: Progress) -> bool:
@@ -228,9 +229,9 @@ class Puller:
                 RECORD_TYPES,
                 self._world.timestamp(),
                 self._verified,
-                self._slices.known_origin,
-                self._slices.known_terms,
-                self._slices.accept_values,
+                self._holding.known_origin,
+                self._holding.known_terms,
+                self._holding.accept_values,
             )
         )
 
@@ -266,14 +267,16 @@ class Puller:
             gone = dict(batch.gone)
             if now.run is not None and reached is not None:
                 gone |= self._left_behind(conn, who, now.run, reached, batch)
-            counts = self._slices.apply(conn, who.pid, arrival, list(batch.puts.values()), list(gone.values()))
+            puts = list(batch.puts.values())
+            narrowing = now.run is not None
+            counts = self._holding.apply(conn, who.pid, arrival, puts, list(gone.values()), narrowing=narrowing)
             for poison in batch.poison:
                 state.quarantine_item(
                     conn, who.pid, poison.type, poison.origin, poison.id, poison.reason, self._world.now()
                 )
-        tally.taken += counts.taken
+        tally.taken += counts.put + counts.unchanged
         tally.withdrawn += counts.withdrawn
-        tally.quarantined += len(batch.poison)
+        tally.quarantined += counts.quarantined + len(batch.poison)
         return after
 
     def _left_behind(
@@ -287,7 +290,7 @@ class Puller:
             low = bytes.fromhex(before.after) if kind == before.type and before.after else None
             high = bytes.fromhex(after.after) if kind == after.type and after.after else None
             if start <= place < end or (place == end and high is not None):
-                for gone in self._slices.held(conn, who.pid, kind, low, high):
+                for gone in self._holding.held(conn, who.pid, kind, low, high):
                     if (kind, gone.origin, gone.id) not in batch.puts:
                         found[kind, gone.origin, gone.id] = gone
         for kind, _, id in batch.puts:

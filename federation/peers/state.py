@@ -23,6 +23,7 @@ from federation.world import World
 
 INCARNATION = "incarnation"
 ERASE_DUE = "erase_due"
+ERASED_AT = "erased_at"
 
 
 def meta_value(conn: Connection, key: str) -> str | None:

@@ -5,8 +5,13 @@ Rows hold public keys and hashes of codes only, never a code, a private key or a
 
 from __future__ import annotations
 
-from sqlalchemy import Text
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Text, delete, func, insert, select
 from sqlmodel import Field, SQLModel
+
+from federation.storage import tables
 
 
 class Peer(SQLModel, table=True):
@@ -44,3 +49,101 @@ class Invitation(SQLModel, table=True):
     code: str = Field(sa_type=Text, primary_key=True)
     ends: int
     used_by: str | None = Field(default=None, sa_type=Text)
+
+
+# What the exchange reads beside the gate: signatures, terms and keys; never a value.
+
+
+class Signed(NamedTuple):
+    """A signature over a version of an own record, kept to be sent again. `labels` is the hash of its terms."""
+
+    type: str
+    rid: int
+    rev: int
+    labels: str
+    exp: int
+    packed: bytes
+
+
+def signed_before(conn: Connection, type_key: str, rids: Sequence[int], labels: str, exp: int) -> Iterator[Any]:
+    """(rid, rev, packed) of what was signed of these own records under these terms, ending then."""
+    cache = tables.provenance_cache
+    for part in _parts(rids):
+        yield from conn.execute(
+            select(cache.c.rid, cache.c.rev, cache.c.packed).where(
+                cache.c.type == type_key, cache.c.rid.in_(part), cache.c.labels == labels, cache.c.exp == exp
+            )
+        )
+
+
+def keep_signed(conn: Connection, fresh: Sequence[Signed]) -> None:
+    """Keep signatures in the place of earlier ones over the same records."""
+    cache = tables.provenance_cache
+    for each in fresh:
+        conn.execute(delete(cache).where(cache.c.type == each.type, cache.c.rid == each.rid))
+    if fresh:
+        conn.execute(insert(cache), [each._asdict() for each in {(one.type, one.rid): one for one in fresh}.values()])
+
+
+def kept_provenance(conn: Connection, type_key: str, rids: Sequence[int]) -> Iterator[Any]:
+    """(rid, signature) of received records that came with one."""
+    table = tables.record_table(type_key)
+    for part in _parts(rids):
+        yield from conn.execute(
+            select(table.c.rid, table.c.provenance).where(table.c.rid.in_(part), table.c.provenance.is_not(None))
+        )
+
+
+def relayed_signatures(conn: Connection, type_key: str, pid: int) -> Iterator[Any]:
+    """(thumbprint, id, provenance) of the records of a type that a peer passed on for others."""
+    table = tables.record_table(type_key)
+    beginning = func.substr(table.c.provenance, 1, 8).label("provenance")
+    yield from conn.execute(
+        select(tables.origins.c.thumbprint, table.c.id, beginning)
+        .join(tables.origins, tables.origins.c.oid == table.c.origin)
+        .where(table.c.via == pid, table.c.path.like("%,%"), table.c.provenance.is_not(None))
+    )
+
+
+def count_held(conn: Connection, pid: int, keys: Sequence[tuple[str, bytes]]) -> int:
+    """How many rows came by a peer under these (type, id)."""
+    total = 0
+    for type_key in sorted({key for key, _ in keys}):
+        table = tables.record_table(type_key)
+        for part in _parts([id for key, id in keys if key == type_key]):
+            found = select(func.count()).select_from(table).where(table.c.id.in_(part), table.c.via == pid)
+            total += conn.execute(found).scalar_one()
+    return total
+
+
+def size(conn: Connection) -> int:
+    """How many bytes the database takes."""
+    if conn.dialect.name == "postgresql":
+        return conn.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
+    pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
+    return pages * conn.exec_driver_sql("PRAGMA page_size").scalar_one()
+
+
+def terms_body(conn: Connection, tid: int) -> str | None:
+    """The JSON of terms by their number."""
+    return conn.execute(select(tables.terms.c.body).where(tables.terms.c.tid == tid)).scalar_one_or_none()
+
+
+def known_terms(conn: Connection, type_key: str, origin: str, hash: str) -> str | None:
+    """The JSON of terms that an origin sent before for a type, by their hash."""
+    return conn.execute(
+        select(tables.terms.c.body)
+        .join(tables.origins, tables.origins.c.oid == tables.terms.c.origin)
+        .where(tables.origins.c.thumbprint == origin, tables.terms.c.type == type_key, tables.terms.c.hash == hash)
+    ).scalar_one_or_none()
+
+
+def origin_row(conn: Connection, oid: int | None = None, thumbprint: str = "") -> Any:
+    """An origin whose key is known, by number or thumbprint: (oid, thumbprint, name, jwk, handovers); None if not."""
+    origins = tables.origins
+    where = origins.c.oid == oid if oid is not None else origins.c.thumbprint == thumbprint
+    return conn.execute(select(origins).where(where, origins.c.jwk.is_not(None))).one_or_none()
+
+
+def _parts(rids: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (rids[start : start + 500] for start in range(0, len(rids), 500))

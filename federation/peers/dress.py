@@ -1,0 +1,232 @@
+"""From what the gate gives to what goes on the wire: the origin's terms, the path, and the signature.
+
+Of a received record only that leaves which its origin signed and its terms let pass; of an own one nothing changes but
+what is put beside it. It must never add a value to what the gate gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+from federation.errors import BadInput
+from federation.gate import Gate, Item
+from federation.peers import origins
+from federation.peers import provenance as pv
+from federation.peers.origins import Origin
+from federation.peers.provenance import Provenance, ProvenanceInvalid, SignedTerms, Version
+from federation.peers.trust import Self
+from federation.peers.wire import line
+from federation.policies.rules import Policy
+from federation.policies.terms import Terms, own_terms
+from federation.policies.tiers import SCOPED_TIERS, Tier, scope_for
+from federation.policies.viewer import Agreement, Viewer, ViewerKind
+from federation.records.registry import RECORD_TYPES
+from federation.records.rows import bits
+from federation.storage import peering
+from federation.storage.peering import Signed
+
+_READ = frozenset(scope_for(key, tier) for key in RECORD_TYPES for tier in SCOPED_TIERS if tier <= Tier.COMMUNITY)
+SIGNING = Viewer(ViewerKind.PEER, "signing", _READ, Agreement(_READ))
+"""Who sees exactly what is signed: every open and community step, as a peer would."""
+
+
+def terms_of_own(policy: Policy, type_key: str, max_hops: int) -> Terms:
+    """The terms that this node's own records of a type go out with."""
+    return own_terms(policy, type_key, relay=max_hops > 1, hops=max_hops)
+
+
+@dataclass
+class Dresser:
+    """Dresses the items of one answer to one peer, under one policy. `reader` is the peer's own thumbprint: what has
+    passed it is not sent back. `fresh` collects what was newly signed, for the caller to keep."""
+
+    me: Self
+    gate: Gate
+    policy: Policy
+    max_hops: int
+    now: int
+    reader: str
+    fresh: list[Signed] = field(default_factory=list)
+    _told: set[str] = field(default_factory=set)
+    _own: dict[str, tuple[Terms, SignedTerms]] = field(default_factory=dict)
+    _received: dict[int, tuple[Terms, SignedTerms] | None] = field(default_factory=dict)
+    _origins: dict[int, Origin | None] = field(default_factory=dict)
+
+    def dress(self, conn: Connection, items: Sequence[Item]) -> list[bytes]:
+        """The lines of these items, with lines of origins and terms before their first use in the answer."""
+        lines: list[bytes] = []
+        signed = self._signed(conn, items)
+        kept = self._kept(conn, items)
+        for item in items:
+            if item.kind != "put":
+                lines.append(item.line.encode() + b"\n")
+            elif not RECORD_TYPES[item.type].relayable:
+                lines.append(item.line.replace('"path":[],', "", 1).encode() + b"\n")
+            elif item.via == 0:
+                lines += self._own_item(conn, item, signed)
+            else:
+                lines += self._relayed_item(conn, item, kept.get((item.type, item.rid)))
+        return lines
+
+    # Own records
+
+    def _terms(self, type_key: str) -> tuple[Terms, SignedTerms]:
+        if type_key not in self._own:
+            terms = terms_of_own(self.policy, type_key, self.max_hops)
+            self._own[type_key] = (terms, pv.signed_terms(terms))
+        return self._own[type_key]
+
+    def _signed(self, conn: Connection, items: Iterable[Item]) -> Mapping[tuple[str, int, int], Provenance]:
+        """What was signed before, of the own records among the items, under the present terms and period."""
+        found: dict[tuple[str, int, int], Provenance] = {}
+        exp = pv.expiry(self.now)
+        for type_key, rids in _by_type(items, lambda item: item.via == 0).items():
+            terms, _ = self._terms(type_key)
+            if terms.relay:
+                for rid, rev, packed in peering.signed_before(conn, type_key, rids, terms.hash, exp):
+                    found[type_key, rid, rev] = pv.unstore(packed)
+        return found
+
+    def _own_item(self, conn: Connection, item: Item, signed: Mapping[tuple[str, int, int], Provenance]) -> list[bytes]:
+        terms, form = self._terms(item.type)
+        lines = self._introduce(self._myself(), terms)
+        text = item.line.replace('"path":[]', f'"T":"{terms.hash}","path":["{self.me.keys.origin}"]', 1)
+        if terms.relay:
+            packed = self._signature(conn, item, orjson.loads(item.line), signed, form)
+            if packed is not None:
+                text = f'{text[:-1]},"sd":"{packed}"}}'
+        return [*lines, text.encode() + b"\n"]
+
+    def _signature(
+        self,
+        conn: Connection,
+        item: Item,
+        body: Mapping[str, Any],
+        signed: Mapping[tuple[str, int, int], Provenance],
+        form: SignedTerms,
+    ) -> str | None:
+        """The packed signature over the version, restricted to what the item holds; None for a record of partners."""
+        if body["h"] > Tier.COMMUNITY:
+            return None
+        shown = pv.signed_values(body["v"], form)
+        whole = signed.get((item.type, item.rid, body["r"]))
+        if whole is None:
+            values = shown if self._complete(item, form) else self._all_signed(conn, item, body["r"], form)
+            if not values:
+                return None
+            version = Version(self.me.keys.origin, item.type, item.id, body["r"], body["h"], form)
+            key = self.me.keys.provenance
+            whole = pv.issue(version, values, key.signature, self.me.keys.secret, pv.expiry(self.now))
+            terms, _ = self._terms(item.type)
+            self.fresh.append(Signed(item.type, item.rid, body["r"], terms.hash, whole.expires, pv.store(whole)))
+        if len(pv.provable(whole, shown, form)) != len(shown):
+            return None  # the record changed between two reads; its change follows
+        return pv.pack(pv.restrict(whole, shown, form))
+
+    @staticmethod
+    def _complete(item: Item, form: SignedTerms) -> bool:
+        """Whether the item holds every step that is signed, where the record has a value for it."""
+        named = enumerate(bits(RECORD_TYPES[item.type]))
+        return {f"{name}.{step}" for at, (name, step) in named if item.mask >> at & 1}.issuperset(form.names)
+
+    def _all_signed(self, conn: Connection, item: Item, rev: int, form: SignedTerms) -> Mapping[str, Any]:
+        before = (int.from_bytes(item.id, "big") - 1).to_bytes(16, "big") if any(item.id) else b""
+        for each in self.gate.slice(SIGNING, item.type, before, 4, connection=conn):
+            if each.rid == item.rid:
+                body = orjson.loads(each.line)
+                return pv.signed_values(body["v"], form) if body["r"] == rev else {}
+        return {}
+
+    def _myself(self) -> Origin:
+        if 0 not in self._origins:
+            self._origins[0] = origins.origin_of(self.me.name, self.me.keys.provenance.public_jwk)
+        return self._origins[0]  # type: ignore[return-value]
+
+    # Records of others
+
+    def _kept(self, conn: Connection, items: Iterable[Item]) -> Mapping[tuple[str, int], bytes]:
+        found: dict[tuple[str, int], bytes] = {}
+        for type_key, rids in _by_type(items, lambda item: item.via != 0).items():
+            for rid, packed in peering.kept_provenance(conn, type_key, rids):
+                found[type_key, rid] = packed
+        return found
+
+    def _relayed_item(self, conn: Connection, item: Item, packed: bytes | None) -> list[bytes]:
+        """A received record as it may go on; where it may not (any more), the word that it is gone."""
+        body = orjson.loads(item.line)
+        if self.reader in body["path"]:
+            return []
+        made = self._relayed(conn, item, body, packed)
+        if made is None:
+            return [line({"k": "withdraw", "t": body["t"], "i": body["i"], "o": body["o"]})]
+        terms, origin, passed = made
+        return [*self._introduce(origin, terms), line(passed)]
+
+    def _relayed(
+        self, conn: Connection, item: Item, body: dict[str, Any], packed: bytes | None
+    ) -> tuple[Terms, Origin, dict[str, Any]] | None:
+        known, origin = self._terms_at(conn, item.terms), self._origin_at(conn, item.origin)
+        if known is None or origin is None or packed is None or origin.thumbprint != body["o"]:
+            return None
+        terms, form = known
+        provenance = pv.unstore(packed)
+        if provenance.expires <= self.now or not terms.relay or len(body["path"]) >= terms.hops:
+            return None
+        values = pv.provable(provenance, pv.signed_values(body["v"], form), form)
+        fields = RECORD_TYPES[item.type].fields
+        if all(fields[name.partition(".")[0]].common for name in values):
+            return None
+        nested: dict[str, dict[str, Any]] = {}
+        for name, value in values.items():
+            field_name, _, step = name.partition(".")
+            nested.setdefault(field_name, {})[step] = value
+        passed = {key: value for key, value in body.items() if key != "p"}
+        passed |= {
+            "path": [*body["path"], self.me.keys.origin],
+            "v": nested,
+            "sd": pv.pack(pv.restrict(provenance, values, form)),
+        }
+        return terms, origin, passed
+
+    def _terms_at(self, conn: Connection, tid: int) -> tuple[Terms, SignedTerms] | None:
+        if tid not in self._received:
+            found = peering.terms_body(conn, tid)
+            try:
+                terms = Terms.from_json(orjson.loads(found)) if found else None
+                self._received[tid] = None if terms is None else (terms, pv.signed_terms(terms))
+            except (BadInput, orjson.JSONDecodeError):
+                self._received[tid] = None
+        return self._received[tid]
+
+    def _origin_at(self, conn: Connection, oid: int) -> Origin | None:
+        if oid not in self._origins:
+            try:
+                row = peering.origin_row(conn, oid)
+                self._origins[oid] = origins.stored(row.name, row.jwk, row.handovers) if row else None
+            except ProvenanceInvalid:
+                self._origins[oid] = None
+        return self._origins[oid]
+
+    def _introduce(self, origin: Origin, terms: Terms) -> list[bytes]:
+        """The lines of an origin and of terms that this answer did not tell yet."""
+        lines = []
+        if origin.thumbprint not in self._told:
+            self._told.add(origin.thumbprint)
+            lines.append(line(origins.to_item(origin)))
+        if terms.hash not in self._told:
+            self._told.add(terms.hash)
+            lines.append(line({"k": "terms", "hash": terms.hash, "body": terms.to_json()}))
+        return lines
+
+
+def _by_type(items: Iterable[Item], wanted: Callable[[Item], bool]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for item in items:
+        if item.kind == "put" and RECORD_TYPES[item.type].relayable and wanted(item):
+            found.setdefault(item.type, []).append(item.rid)
+    return found
