@@ -90,4 +90,6 @@ class PolicyLog:
             return tuple(PolicyEntry(*row) for row in rows)
 
     def _default(self) -> Policy:
-        return self._parsed.setdefault("", default_policy(self._catalogue))
+        if "" not in self._parsed:
+            self._parsed[""] = default_policy(self._catalogue)
+        return self._parsed[""]
