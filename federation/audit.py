@@ -26,6 +26,7 @@ WRITES = "writes"
 
 _CLOSED = "The ledger cannot be written, so nothing above open is answered now; see that the disk has room."
 _PAGE = 1000
+_ENTRY = "seq, chain, n, at, viewer, kind, body"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class _Chain:
     opened: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
 
+def _entry(row: Any) -> LedgerEntry:
+    seq, chain, n, at, viewer, kind, body = row
+    return LedgerEntry(seq, chain, n, at, viewer, kind, json.loads(body))
+
+
 class Ledger:
     """One process's pen: threads that enter at the same moment share one commit."""
 
@@ -72,9 +78,7 @@ class Ledger:
         self._writing = False
         self._turn = Condition(Lock())
 
-    def enter(
-        self, viewer: str, kind: str, type_key: str, gids: Sequence[str], mask: int, policy_version: str
-    ) -> None:
+    def enter(self, viewer: str, kind: str, type_key: str, gids: Sequence[str], mask: int, policy_version: str) -> None:
         """Enters one crossing and returns when it is committed. Raises Unavailable if it cannot be: then nothing may
         leave. `viewer` is the subject, `mask` is over `records.rows.bits` of the type."""
         waiting = _Waiting(self._line(viewer, kind, type_key, gids, mask, policy_version))
@@ -172,20 +176,20 @@ class Ledger:
         where = "seq > :after" + (" AND viewer = :viewer" if viewer else "") + (" AND kind = :kind" if kind else "")
         with self._database.read() as connection:
             rows = connection.execute(
-                text(f"SELECT seq, chain, n, at, viewer, kind, body FROM ledger WHERE {where} ORDER BY seq LIMIT :limit"),  # noqa: S608
-                {"after": after, "limit": limit} | ({"viewer": viewer} if viewer else {}) | ({"kind": kind} if kind else {}),
+                text(f"SELECT {_ENTRY} FROM ledger WHERE {where} ORDER BY seq LIMIT :limit"),  # noqa: S608  (no values)
+                {"after": after, "limit": limit, "viewer": viewer, "kind": kind},
             )
-            return [LedgerEntry(*row[:6], json.loads(row[6])) for row in rows]
+            return [_entry(row) for row in rows]
 
     def newest(self, limit: int, viewer: str | None = None) -> list[LedgerEntry]:
         """The newest entries first, of one viewer if given."""
         where = "WHERE viewer = :viewer " if viewer else ""
         with self._database.read() as connection:
             rows = connection.execute(
-                text(f"SELECT seq, chain, n, at, viewer, kind, body FROM ledger {where}ORDER BY seq DESC LIMIT :limit"),  # noqa: S608
-                {"limit": limit} | ({"viewer": viewer} if viewer else {}),
+                text(f"SELECT {_ENTRY} FROM ledger {where}ORDER BY seq DESC LIMIT :limit"),  # noqa: S608  (no values)
+                {"limit": limit, "viewer": viewer},
             )
-            return [LedgerEntry(*row[:6], json.loads(row[6])) for row in rows]
+            return [_entry(row) for row in rows]
 
     def open_counts(self) -> dict[tuple[str, str, str], int]:
         """The rows that left with `open` values only, by (day, kind, type), as far as they are written."""
@@ -203,8 +207,6 @@ class Ledger:
         with self._database.read() as connection:
             return chains.verify(connection)
 
-    def _line(
-        self, viewer: str, kind: str, type_key: str, gids: Sequence[str], mask: int, policy_version: str
-    ) -> Line:
+    def _line(self, viewer: str, kind: str, type_key: str, gids: Sequence[str], mask: int, policy_version: str) -> Line:
         body = {"type": type_key, "ids": list(gids), "mask": f"{mask:x}", "policy": policy_version}
         return Line(self._world.now().isoformat(), viewer, kind, json.dumps(body, separators=(",", ":")))

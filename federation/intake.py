@@ -7,10 +7,8 @@ for a peer, and never say in an error what a field held.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,68 +16,28 @@ from sqlalchemy import Connection
 from federation.audit import Ledger
 from federation.errors import BadInput, Conflict, FederationError, ForbiddenField, NotFound, Unconfirmed
 from federation.policies.terms import Labels
-from federation.policies.tiers import HANDLING_LABELS, Tier
+from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer, ViewerKind
-from federation.records.base import FieldSpec, RecordType
+from federation.records.base import RecordType
 from federation.records.codes import CodeLists
-from federation.records.kinds import Context, Line, Text
+from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
-from federation.records.rows import assign_relays
-from federation.storage import own, received
+from federation.storage import drafts, own, received
 from federation.storage.cells import SmallCells
 from federation.storage.database import Database
+from federation.storage.drafts import Imported, Incoming, Refusal
 from federation.storage.ids import ID_BYTES, global_id, parse_global_id
-from federation.storage.own import Held, Wanted
 from federation.storage.items import Arrived, Gone, Put, remember_origin
+from federation.storage.own import Held, Wanted
 from federation.storage.received import Accepted, Receiver
 from federation.storage.sealed import Findings, Phrase, SealedWords
 from federation.storage.tables import DRAFT, EXPIRED, SHARED, WITHDRAWN
 from federation.world import World
 
+__all__ = ["BATCH", "WRITE_SCOPE", "Accepted", "Gone", "Imported", "Incoming", "Intake", "Put", "Refusal"]
+
 WRITE_SCOPE = "records:write"
 BATCH = 200
-_SET_BY_NODE = ("created_at", "updated_at")
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """One record of an import: its document, and where it stood, for reports. With the `id` (16 bytes) of a record
-    that exists it amends that one. `share` shares it at once."""
-
-    type: str
-    document: Mapping[str, Any]
-    id: bytes | None = None
-    share: bool = False
-    line: int | None = None
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why one record of an import was refused; the sentence holds no value."""
-
-    line: int | None
-    field: str | None
-    message: str
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import did: global ids in the order of the input, None where refused, and counts."""
-
-    gids: tuple[str | None, ...] = ()
-    created: int = 0
-    amended: int = 0
-    unchanged: int = 0
-    refused: tuple[Refusal, ...] = ()
-
-    def __add__(self, other: Imported) -> Imported:
-        return Imported(
-            self.gids + other.gids,
-            self.created + other.created,
-            self.amended + other.amended,
-            self.unchanged + other.unchanged,
-            self.refused + other.refused,
-        )
 
 
 class Intake:
@@ -175,7 +133,7 @@ class Intake:
         other; an import that is run again changes nothing. `confirm` as in `create`, for all of them."""
         self._check_actor(actor)
         total = Imported()
-        for part in _batches(incoming, batch):
+        for part in drafts.batches(incoming, batch):
             with self._database.write() as connection:
                 total += self._import_batch(connection, actor, part, confirm)
         return total
@@ -228,9 +186,7 @@ class Intake:
         return Receiver(Context(self._codes), self._origin, self._world)
 
     def _check_actor(self, actor: Viewer) -> None:
-        if actor.kind is ViewerKind.PEER or not (
-            actor.kind is ViewerKind.STEWARD or WRITE_SCOPE in actor.scopes
-        ):
+        if actor.kind is ViewerKind.PEER or not (actor.kind is ViewerKind.STEWARD or WRITE_SCOPE in actor.scopes):
             raise ForbiddenField("Writing records needs the scope records:write.")
 
     def _context(self, connection: Connection) -> Context:
@@ -245,12 +201,10 @@ class Intake:
             raise Conflict("This record was withdrawn; a withdrawn record never comes back.", field="id")
         return held
 
-    def _new(
-        self, connection: Connection, incoming: Incoming, confirm: bool, taken: Collection[str] = ()
-    ) -> Wanted:
+    def _new(self, connection: Connection, incoming: Incoming, confirm: bool, taken: Collection[str] = ()) -> Wanted:
         """A new record, checked."""
-        record_type = _record_type(incoming.type)
-        given, handling = _split(record_type, incoming.document)
+        record_type = drafts.record_type_of(incoming.type)
+        given, handling = drafts.split(incoming.document)
         document = record_type.normalise(given, self._context(connection))
         id = incoming.id if incoming.id is not None else self._free_id(connection, record_type, document, taken)
         if len(id) != ID_BYTES:
@@ -258,9 +212,11 @@ class Intake:
         if incoming.id is not None and own.find(connection, record_type.key, [id]):
             raise Conflict("This id is in use or was used before; an id is never used again.", field="id")
         gid = global_id(record_type.key, self._origin, id)
-        document = self._with_relays(record_type, document, {}, id)
+        document = drafts.with_relays(record_type, document, {}, self._world, id)
         phrases = self._checked_texts(connection, record_type, document, {}, confirm)
-        status = self._shared_status(record_type, document) if incoming.share else DRAFT
+        status = (
+            drafts.shared_status(record_type, document, self._world.today().isoformat()) if incoming.share else DRAFT
+        )
         facts = own.facts(status, Tier.OPEN if handling is None else handling)
         return Wanted(record_type.key, id, gid, None, document, facts, phrases)
 
@@ -269,15 +225,15 @@ class Intake:
     ) -> Wanted:
         """A record as it will be after changes, checked."""
         record_type = RECORD_TYPES[held.type]
-        given, handling = _split(record_type, changes)
-        before = {name: value for name, value in held.document.items() if name not in _SET_BY_NODE}
+        given, handling = drafts.split(changes)
+        before = {name: value for name, value in held.document.items() if name not in drafts.SET_BY_NODE}
         merged = {name: value for name, value in {**before, **given}.items() if value is not None}
         document = record_type.normalise(merged, self._context(connection))
-        document = self._with_relays(record_type, document, before, held.id)
+        document = drafts.with_relays(record_type, document, before, self._world, held.id)
         phrases = self._checked_texts(connection, record_type, document, before, confirm)
         status = held.facts.status
         if share or status in (SHARED, EXPIRED):
-            status = self._shared_status(record_type, document)
+            status = drafts.shared_status(record_type, document, self._world.today().isoformat())
         facts = held.facts._replace(status=status, handling=held.facts.handling if handling is None else handling)
         return Wanted(held.type, held.id, held.gid, held, document, facts, phrases)
 
@@ -297,9 +253,7 @@ class Intake:
             mask |= each.mask
         self._ledger.note(connection, actor.subject, kind, type_key, list(rids), mask)
 
-    def _import_batch(
-        self, connection: Connection, actor: Viewer, part: Sequence[Incoming], confirm: bool
-    ) -> Imported:
+    def _import_batch(self, connection: Connection, actor: Viewer, part: Sequence[Incoming], confirm: bool) -> Imported:
         """One batch of one type in the caller's transaction."""
         type_key = part[0].type
         ids = [each.id for each in part if each.id is not None]
@@ -322,9 +276,7 @@ class Intake:
         if changed:
             self._store(connection, actor, "import", type_key, changed)
         created = sum(each.held is None for each in changed)
-        return Imported(
-            tuple(gids), created, len(changed) - created, len(wanted) - len(changed), tuple(refused)
-        )
+        return Imported(tuple(gids), created, len(changed) - created, len(wanted) - len(changed), tuple(refused))
 
     def _imported(
         self,
@@ -347,7 +299,7 @@ class Intake:
     ) -> bytes:
         """A random id that was never used; with a seeded world it depends on what the document publishes, and on the
         rest only where that id is taken."""
-        told = {name: value for name, value in document.items() if _published(record_type, name)}
+        told = drafts.published(record_type, document)
         for attempt in range(1000):
             subject = json.dumps([record_type.key, attempt, document if attempt else told], sort_keys=True)
             id = self._world.uuid("record-id", subject).bytes
@@ -355,32 +307,6 @@ class Intake:
             if free and not own.find(connection, record_type.key, [id]):
                 return id
         raise Conflict("The same document was stored too often.")
-
-    def _with_relays(
-        self, record_type: RecordType, document: dict[str, Any], before: Mapping[str, Any], id: bytes
-    ) -> dict[str, Any]:
-        """The document with a relay id for each contact: the one that it had, or a new one."""
-        kept = dict(document)
-        for name, value in document.items():
-            earlier = before.get(name)
-            if isinstance(value, Mapping) and isinstance(earlier, Mapping) and earlier.get("relay"):
-                kept[name] = {"relay": earlier["relay"], **value}
-
-        def draw(field: str) -> str:
-            drawn = self._world.draw("relay", id + field.encode(), 16)
-            return base64.urlsafe_b64encode(drawn).rstrip(b"=").decode()
-
-        return assign_relays(record_type, kept, draw)
-
-    def _shared_status(self, record_type: RecordType, document: Mapping[str, Any]) -> str:
-        """Shared or expired; BadInput for an offer that does not say what can be expected of it."""
-        if record_type.needs_expectations and not document.get("expectations"):
-            raise BadInput("An offer is shared with its expectations: what it does not do, who answers and how soon.",
-                           field="expectations")
-        if not record_type.shareable:
-            raise BadInput("Records of this type are not shared.")
-        until = document.get("valid_until")
-        return EXPIRED if until is not None and until < self._world.today().isoformat() else SHARED
 
     def _checked_texts(
         self,
@@ -390,12 +316,14 @@ class Intake:
         before: Mapping[str, Any],
         confirm: bool,
     ) -> frozenset[Phrase]:
-        """The phrases of the document's sealed values; Unconfirmed if a text that is new holds what should not leave."""
+        """The phrases of the document's sealed values; Unconfirmed if a new text holds what should not leave."""
         phrases = self._sealed.phrases(record_type, document)
         if confirm:
             return phrases
-        earlier = dict(_free_texts(record_type, before))
-        fresh = [(key[0], value) for key, value in _free_texts(record_type, document) if earlier.get(key) != value]
+        earlier = dict(drafts.free_texts(record_type, before))
+        fresh = [
+            (key[0], value) for key, value in drafts.free_texts(record_type, document) if earlier.get(key) != value
+        ]
         repeated = self._sealed.repeats(connection, [value for _, value in fresh], phrases)
         warned: dict[str, list[str]] = {}
         for (name, value), repeats in zip(fresh, repeated, strict=True):
@@ -406,61 +334,3 @@ class Intake:
             told = "; ".join(f"{name}: {', '.join(dict.fromkeys(kinds))}" for name, kinds in warned.items())
             raise Unconfirmed(f"What would be published holds {told}. Cut it, or confirm it.", field=next(iter(warned)))
         return phrases
-
-
-def _record_type(type_key: str) -> RecordType:
-    if type_key not in RECORD_TYPES:
-        raise BadInput("There is no such type of record.", field="type")
-    return RECORD_TYPES[type_key]
-
-
-def _split(record_type: RecordType, document: Mapping[str, Any]) -> tuple[dict[str, Any], Tier | None]:
-    """The document without its handling, and the handling."""
-    fields = dict(document)
-    for name in _SET_BY_NODE:
-        if name in fields:
-            raise BadInput(f"{name} is set by the node.", field=name)
-    label = fields.pop("handling", None)
-    if label is None:
-        return fields, None
-    if label not in HANDLING_LABELS:
-        raise BadInput(f"handling is one of {', '.join(HANDLING_LABELS)}.", field="handling")
-    return fields, Tier(HANDLING_LABELS.index(label))
-
-
-def _free_texts(
-    record_type: RecordType, document: Mapping[str, Any]
-) -> Iterable[tuple[tuple[str, str], str]]:
-    """((field, language), text) of each free text that may leave, translations too."""
-    translations = document.get("translations") or {}
-    for name, spec in record_type.fields.items():
-        if not _leaves(spec):
-            continue
-        if isinstance(document.get(name), str):
-            yield (name, ""), document[name]
-        for language, texts in translations.items():
-            if name in texts:
-                yield (name, language), texts[name]
-
-
-def _published(record_type: RecordType, name: str) -> bool:
-    return name in record_type.fields and record_type.fields[name].steps[0].tier <= Tier.COMMUNITY
-
-
-def _leaves(spec: FieldSpec) -> bool:
-    return type(spec.kind) in (Line, Text) and spec.steps[-1].tier < Tier.SEALED
-
-
-def _batches(incoming: Iterable[Incoming], size: int) -> Iterable[list[Incoming]]:
-    """The input in order, in lists of one type each, at most `size` long."""
-    part: list[Incoming] = []
-    for each in incoming:
-        if part and (each.type != part[0].type or len(part) >= size):
-            yield part
-            part = []
-        part.append(each)
-    if part:
-        yield part
-
-
-__all__ = ["BATCH", "WRITE_SCOPE", "Accepted", "Gone", "Imported", "Incoming", "Intake", "Put", "Refusal"]

@@ -87,7 +87,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Database]]:
     """A function dialect -> migrated, empty Database; a test that needs several nodes calls it several times."""
     opened: list[Database] = []
@@ -125,7 +125,7 @@ def database(request: pytest.FixtureRequest, make_database: Callable[[str], Data
     return make_database(request.param)
 
 
-@pytest.fixture()
+@pytest.fixture
 def sqlite_database(make_database: Callable[[str], Database]) -> Database:
     """A migrated, empty SQLite database, for tests that are not about the database."""
     return make_database("sqlite")

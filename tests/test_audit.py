@@ -26,17 +26,17 @@ class Clock:
         self.moment += timedelta(**by)
 
 
-@pytest.fixture()
+@pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture()
+@pytest.fixture
 def world(clock: Clock) -> World:
     return World(clock, seed=b"7" * 32)
 
 
-@pytest.fixture()
+@pytest.fixture
 def ledger(database: Database, world: World) -> Ledger:
     return Ledger(database, world)
 
@@ -214,9 +214,13 @@ def test_all_who_share_a_failed_commit_are_refused(ledger: Ledger, database: Dat
 
 
 def test_a_note_stands_or_falls_with_its_transaction(ledger: Ledger, database: Database) -> None:
-    with pytest.raises(RuntimeError), database.write() as connection:
-        ledger.note(connection, "steward", "create", "need", ["id-1"])
-        raise RuntimeError
+    def note_and_crash() -> None:
+        with database.write() as connection:
+            ledger.note(connection, "steward", "create", "need", ["id-1"])
+            raise RuntimeError("crash")
+
+    with pytest.raises(RuntimeError, match="crash"):
+        note_and_crash()
     assert ledger.entries() == []
     for number in range(2):
         with database.write() as connection:

@@ -79,9 +79,14 @@ def test_pruning_raises_the_floor_in_the_same_transaction(database: Database) ->
     with database.write() as connection:
         journal.append(connection, [entry(number) for number in range(6)])
     kept = everything(database)
-    with pytest.raises(RuntimeError, match="crash"), database.write() as connection:
-        assert journal.prune(connection, kept[3].position) == 4
-        raise RuntimeError("crash")
+
+    def prune_and_crash() -> None:
+        with database.write() as connection:
+            assert journal.prune(connection, kept[3].position) == 4
+            raise RuntimeError("crash")
+
+    with pytest.raises(RuntimeError, match="crash"):
+        prune_and_crash()
     with database.read() as connection:
         assert journal.floor(connection) == START
     assert len(everything(database)) == 6

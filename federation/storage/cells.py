@@ -5,18 +5,19 @@ This node's own share in a count is always assumed, so that no own write, hidden
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from federation.records.base import RecordType
-from federation.records.places import ANCESTOR_COLUMNS
+from federation.records.codes import CodeLists
+from federation.records.places import ANCESTOR_COLUMNS, Place, Places
 from federation.records.registry import RECORD_TYPES
 from federation.storage.tables import record_table
 
 Cell = tuple[str, str]
-_LEVELS = {suffix: level for suffix, level in ANCESTOR_COLUMNS if level not in ("region", "m49")}
+_SUFFIXES = {level: suffix for suffix, level in ANCESTOR_COLUMNS if level != "region"}
+"""Levels whose cells can be too small, and the columns in which they stand; regions always stand."""
 
 
 class SmallCells:
@@ -39,30 +40,58 @@ class SmallCells:
         return self._known[cell]
 
 
-def place_fields(record_type: RecordType) -> Iterator[tuple[str, str]]:
-    """(field, finest step with columns) of each field that holds one place."""
-    for spec in record_type.fields.values():
-        if spec.kind.name == "place" and spec.open_steps:
-            yield spec.name, spec.open_steps[0].name
+def columns_at(type_key: str, level: str) -> Iterator[str]:
+    """The columns in which a record's places of a level stand, each at the finest precision that is stored."""
+    suffix = _SUFFIXES.get(level)
+    for spec in RECORD_TYPES[type_key].fields.values():
+        if suffix and isinstance(spec.kind, Place) and spec.open_steps:
+            yield f"{spec.name}__{spec.open_steps[0].name}{suffix}"
 
 
-def counted(connection: Connection) -> dict[Cell, tuple[int, int]]:
+def list_columns(type_key: str) -> Iterator[str]:
+    """The columns that hold several places with all that hold them, as `|a|b|`."""
+    for spec in RECORD_TYPES[type_key].fields.values():
+        if isinstance(spec.kind, Places) and spec.open_steps:
+            yield f"{spec.name}__{spec.open_steps[0].name}__up"
+
+
+def counted(connection: Connection, codes: CodeLists) -> dict[Cell, tuple[int, int]]:
     """For each cell how many networks have shared records in it: all, and those beside this node's."""
     seen: dict[Cell, set[int]] = {}
-    for key, record_type in RECORD_TYPES.items():
-        table = record_table(key).name
-        for field, step in place_fields(record_type):
-            for suffix, level in _LEVELS.items():
-                column = f"{field}__{step}{suffix}"
-                rows = connection.execute(
-                    text(
-                        f"SELECT DISTINCT {column}, origin FROM {table}"  # noqa: S608  (names of the schema)
-                        f" WHERE status = 'shared' AND handling <= 2 AND {column} IS NOT NULL"
-                    )
-                )
-                for code, origin in rows:
+    for key in RECORD_TYPES:
+        for level in _SUFFIXES:
+            for column in columns_at(key, level):
+                for code, origin in _told(connection, key, column):
                     seen.setdefault((level, code), set()).add(origin)
+        for column in list_columns(key):
+            for listed, origin in _told(connection, key, column):
+                for area in filter(None, map(codes.area, listed.strip("|").split("|"))):
+                    seen.setdefault((area.level, area.code), set()).add(origin)
     return {cell: (len(found), len(found - {0})) for cell, found in seen.items()}
+
+
+def own_in(connection: Connection, type_key: str, moved: Iterable[Cell]) -> set[int]:
+    """The rows of own records that have a place in one of the cells."""
+    found: set[int] = set()
+    for level, code in moved:
+        tests = [(column, "= :code", code) for column in columns_at(type_key, level)]
+        tests += [(column, "LIKE :code", f"%|{code}|%") for column in list_columns(type_key)]
+        for column, test, value in tests:
+            rows = connection.execute(
+                text(f"SELECT rid FROM {record_table(type_key).name} WHERE via = 0 AND {column} {test}"),  # noqa: S608
+                {"code": value},
+            )
+            found.update(row[0] for row in rows)
+    return found
+
+
+def _told(connection: Connection, type_key: str, column: str) -> Any:
+    return connection.execute(
+        text(
+            f"SELECT DISTINCT {column}, origin FROM {record_table(type_key).name}"  # noqa: S608  (names of the schema)
+            f" WHERE status = 'shared' AND handling <= 2 AND {column} IS NOT NULL"
+        )
+    )
 
 
 def stored(connection: Connection) -> dict[Cell, tuple[int, int]]:
@@ -82,12 +111,13 @@ def store(connection: Connection, cells: dict[Cell, tuple[int, int]]) -> None:
         connection.execute(text("INSERT INTO place_cells VALUES (:level, :code, :networks, :others)"), values)
 
 
-def crossed(before: dict[Cell, tuple[int, int]], after: dict[Cell, tuple[int, int]], place_k: int) -> set[Cell]:
+def crossed(
+    before: dict[Cell, tuple[int, int]], after: dict[Cell, tuple[int, int]], k_before: int, k_after: int
+) -> set[Cell]:
     """The cells that were too small and are no longer, or the other way."""
-    if place_k <= 1:
-        return set()
-    return {
-        cell
-        for cell in before.keys() | after.keys()
-        if (before.get(cell, (0, 0))[1] + 1 < place_k) != (after.get(cell, (0, 0))[1] + 1 < place_k)
-    }
+
+    def small(counts: dict[Cell, tuple[int, int]], cell: Cell, place_k: int) -> bool:
+        return counts.get(cell, (0, 0))[1] + 1 < place_k
+
+    cells = before.keys() | after.keys()
+    return {cell for cell in cells if small(before, cell, k_before) != small(after, cell, k_after)}

@@ -60,10 +60,9 @@ def head(connection: Connection, chain: str, lock: bool = False) -> tuple[int, b
     return (row[0], bytes(row[1])) if row else (0, NOTHING)
 
 
-def append(
-    connection: Connection, chain: str, n: int, prev: bytes, lines: Iterable[Line]
-) -> tuple[int, bytes]:
+def append(connection: Connection, chain: str, n: int, prev: bytes, lines: Iterable[Line]) -> tuple[int, bytes]:
     """Continues a chain after its entry `n` with hash `prev` by at least one line; gives its new head."""
+    first, base = n + 1, prev
     values = []
     for each in lines:
         n += 1
@@ -88,7 +87,7 @@ def append(
         ),
         values,
     )
-    _end(connection, chain, values[0]["n"], values[0]["prev"], n, prev)
+    _end(connection, chain, first, base, n, prev)
     return n, prev
 
 

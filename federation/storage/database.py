@@ -18,8 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from federation.errors import FederationError, Unavailable
 from federation.storage import erasing, postgres, sqlite
-from federation.storage.pool import ReaderPool
 from federation.storage.migrating import check, migrate, pending
+from federation.storage.pool import ReaderPool
 
 __all__ = ["Database", "Dialect", "check", "migrate", "open_database", "pending", "spoken"]
 

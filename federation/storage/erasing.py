@@ -23,11 +23,9 @@ def erase_file(connection: Connection, deadline: float) -> bool:
     """Merges the text indexes, rewrites the file and empties the write-ahead log; False if a reader held the log."""
     for record_type in RECORD_TYPES.values():
         name = f"{record_type.table}_fts"
-        found = connection.exec_driver_sql(
-            "SELECT 1 FROM sqlite_master WHERE name = :name", {"name": name}
-        ).first()
+        found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": name}).first()
         if found:
-            connection.exec_driver_sql(f"INSERT INTO \"{name}\" (\"{name}\") VALUES ('optimize')")
+            connection.exec_driver_sql(f'INSERT INTO "{name}" ("{name}") VALUES (\'optimize\')')
     connection.exec_driver_sql("VACUUM")
     while True:
         row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()

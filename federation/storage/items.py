@@ -169,8 +169,7 @@ def parse_put(item: Mapping[str, Any], terms: Mapping[str, Terms], context: Cont
     """The put of an exchange item; `terms` by hash. Raises Refused for what is malformed."""
     type_key, origin, id = named(item)
     rev, partner_rev, handling, path = item.get("r"), item.get("p", 0), item.get("h", 0), item.get("path", [])
-    counts = (rev, partner_rev, handling)
-    if not all(type(each) is int and 0 <= each <= LARGEST_REVISION for each in counts):
+    if not (_counts(rev) and _counts(partner_rev) and _counts(handling)):
         raise Refused("bad_form", type_key, origin, id)
     if not isinstance(path, list) or not all(isinstance(node, str) for node in path):
         raise Refused("bad_path", type_key, origin, id)
@@ -183,7 +182,11 @@ def parse_put(item: Mapping[str, Any], terms: Mapping[str, Terms], context: Cont
     except (BadInput, TypeError, ValueError, binascii.Error):
         raise Refused("bad_values", type_key, origin, id) from None
     mine = None if wanted is None else terms[wanted]
-    return Put(type_key, id, origin, rev, partner_rev, handling, mine, tuple(path), values, proof)
+    return Put(type_key, id, origin, int(rev or 0), partner_rev, handling, mine, tuple(path), values, proof)
+
+
+def _counts(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST_REVISION
 
 
 def parse_gone(item: Mapping[str, Any]) -> Gone:

@@ -104,10 +104,10 @@ def ensure_home(connection: Connection, thumbprint: str, name: str) -> None:
 def find(connection: Connection, type_key: str, ids: Sequence[bytes]) -> dict[bytes, Held]:
     """The own records with these ids, locked for the caller's transaction."""
     lock = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
-    statement = text(
-        "SELECT rid, id, gid, status, handling, terms, relay, hops_left, not_to, rev, partner_rev, created_at, home"
-        f" FROM {record_table(type_key).name} WHERE id IN :ids AND origin = 0 AND via = 0 ORDER BY rid{lock}"  # noqa: S608
-    ).bindparams(bindparam("ids", expanding=True))
+    columns = "rid, id, gid, status, handling, terms, relay, hops_left, not_to, rev, partner_rev, created_at, home"
+    rows = f"{record_table(type_key).name} WHERE id IN :ids AND origin = 0 AND via = 0 ORDER BY rid{lock}"
+    statement = text(f"SELECT {columns} FROM {rows}")  # noqa: S608  (no values in it)
+    statement = statement.bindparams(bindparam("ids", expanding=True))
     found: dict[bytes, Held] = {}
     for part in writing.chunks(list(ids)):
         for row in connection.execute(statement, {"ids": list(part)}):
@@ -125,34 +125,43 @@ def write(connection: Connection, type_key: str, wanted: Sequence[Wanted], keepe
     Revisions: `rev` goes up where somebody of the community can see that something changed, `partner_rev` where a
     partner can; a hidden write moves neither.
     """
-    changed = [each for each in wanted if each.differs]
-    held = [each.held.rid for each in changed if each.held is not None]
+    return _write(connection, type_key, [each for each in wanted if each.differs], keeper, keeper.now)
+
+
+def rewrite(connection: Connection, type_key: str, held: Sequence[Held], keeper: Keeper) -> list[Written]:
+    """Computes the step columns of records anew from the documents that are stored and writes those that changed, as
+    `write` does; the moment of their last change stays."""
+    wanted = [Wanted(type_key, each.id, each.gid, each, each.document, each.facts) for each in held]
+    return _write(connection, type_key, wanted, keeper, None)
+
+
+def _write(
+    connection: Connection, type_key: str, wanted: Sequence[Wanted], keeper: Keeper, moment: str | None
+) -> list[Written]:
+    held = [each.held.rid for each in wanted if each.held is not None]
     before = writing.steps_of(connection, type_key, held)
-    fresh: list[tuple[Wanted, dict[str, Any]]] = []
-    amended: list[tuple[Wanted, dict[str, Any]]] = []
-    for each in changed:
-        steps = before.get(each.held.rid) if each.held else None
-        (amended if each.held else fresh).append((each, _row(each, steps, keeper)))
-    writing.insert_rows(connection, type_key, [row for _, row in fresh])
-    writing.update_rows(connection, type_key, [row for _, row in amended])
-    written, entries = [], []
-    for each, row in [*fresh, *amended]:
-        old = before.get(row["rid"], {})
-        one = Written(each, row["rid"], mask(RECORD_TYPES[type_key], old, row))
-        written.append(one)
-        entries.append(_entry(one, row, keeper))
-    writing.forget_provenance(connection, type_key, held)
-    journal.append(connection, entries)
-    return written
+    fresh: list[dict[str, Any]] = []
+    amended: list[dict[str, Any]] = []
+    written: list[tuple[Wanted, dict[str, Any], int]] = []
+    for each in wanted:
+        steps = before.get(each.held.rid, {}) if each.held else {}
+        row, changed = _row(each, steps, keeper, moment or str(each.document["updated_at"]))
+        if moment is None and not changed:
+            continue
+        (amended if each.held else fresh).append(row)
+        written.append((each, row, changed))
+    writing.insert_rows(connection, type_key, fresh)
+    writing.update_rows(connection, type_key, amended)
+    writing.forget_provenance(connection, type_key, [row["rid"] for row in amended])
+    journal.append(connection, (_entry(each, row, changed, keeper) for each, row, changed in written))
+    return [Written(each, row["rid"], changed) for each, row, changed in written]
 
 
-def revised(
-    held: Held | None, after: Facts, changed: int, labels: Labels, type_key: str
-) -> tuple[int, int]:
+def revised(held: Held | None, after: Facts, changed: int, labels: Labels, type_key: str) -> tuple[int, int]:
     """The two revisions after a change of these steps: (rev, partner_rev)."""
     rev, partner_rev = (held.rev, held.partner_rev) if held else (0, 0)
     before = held.facts if held else None
-    copied, named = _masks(type_key, labels)
+    copied, named = masks(type_key, labels)
     if _moved(before, after, changed & copied, Tier.COMMUNITY):
         rev += 1
     if _moved(before, after, changed & named, Tier.PARTNER):
@@ -171,7 +180,7 @@ def _seen(facts: Facts, tier: Tier) -> bool:
     return facts.status == SHARED and facts.handling <= tier
 
 
-def _masks(type_key: str, labels: Labels) -> tuple[int, int]:
+def masks(type_key: str, labels: Labels) -> tuple[int, int]:
     """The steps that count for `rev` (open and community) and for `partner_rev`."""
     copied = named = 0
     tiers = {name: dict(steps) for name, steps in labels.items()}
@@ -184,14 +193,14 @@ def _masks(type_key: str, labels: Labels) -> tuple[int, int]:
     return copied, named
 
 
-def _row(wanted: Wanted, before: Mapping[str, Any] | None, keeper: Keeper) -> dict[str, Any]:
-    """All columns of the record but `rid` of a new one and `fts`."""
+def _row(wanted: Wanted, before: Mapping[str, Any], keeper: Keeper, moment: str) -> tuple[dict[str, Any], int]:
+    """All columns of the record but `fts` and the `rid` of a new one, and the steps that changed."""
     record_type = RECORD_TYPES[wanted.type]
     held = wanted.held
-    created = held.created_at if held else keeper.now
-    document = {**wanted.document, "created_at": created, "updated_at": keeper.now}
+    created = held.created_at if held else moment
+    document = {**wanted.document, "created_at": created, "updated_at": moment}
     steps = step_columns(record_type, document, document.get("caps"), keeper.context)
-    changed = mask(record_type, before or {}, steps)
+    changed = mask(record_type, before, steps)
     rev, partner_rev = revised(held, wanted.facts, changed, keeper.labels, wanted.type)
     row: dict[str, Any] = {
         "id": wanted.id,
@@ -205,18 +214,17 @@ def _row(wanted: Wanted, before: Mapping[str, Any] | None, keeper: Keeper) -> di
         "home": orjson.dumps(document).decode(),
         "provenance": None,
         "created_at": created,
-        "updated_at": keeper.now,
+        "updated_at": moment,
         **steps,
     }
     row["digest"] = writing.digest(row, steps)
     if held:
         row["rid"] = held.rid
-    return row
+    return row, changed
 
 
-def _entry(written: Written, row: Mapping[str, Any], keeper: Keeper) -> Entry:
-    wanted, held = written.wanted, written.wanted.held
-    before = held.facts if held else None
+def _entry(wanted: Wanted, row: Mapping[str, Any], changed: int, keeper: Keeper) -> Entry:
+    held = wanted.held
     if held is None or row["rev"] != held.rev:
         told: tuple[object, ...] = ("copied", row["rev"])
     elif row["partner_rev"] != held.partner_rev:
@@ -226,7 +234,8 @@ def _entry(written: Written, row: Mapping[str, Any], keeper: Keeper) -> Entry:
     else:
         told = ("hidden", hashlib.sha256(_told(wanted.document)).digest(), wanted.facts)
     tag = journal.tag(keeper.world, wanted.id, *told, keeper.now)
-    return Entry(wanted.type, written.rid, wanted.id, OWN, OWN, before, wanted.facts, written.mask, tag)
+    before = held.facts if held else None
+    return Entry(wanted.type, row["rid"], wanted.id, OWN, OWN, before, wanted.facts, changed, tag)
 
 
 def _told(document: Mapping[str, Any]) -> bytes:

@@ -148,9 +148,7 @@ def accept(
     return total
 
 
-def accept_items(
-    connection: Connection, via: int, lines: Iterable[Mapping[str, Any]], receiver: Receiver
-) -> Accepted:
+def accept_items(connection: Connection, via: int, lines: Iterable[Mapping[str, Any]], receiver: Receiver) -> Accepted:
     """`accept` of exchange items as they stand on the wire: `put`, `withdraw`, `terms`; others are passed over.
     Malformed ones are set aside."""
     puts: dict[tuple[str, str, bytes], Arrived] = {}
@@ -283,9 +281,12 @@ def _apply(
 
 def _standing(connection: Connection, type_key: str, ids: Sequence[bytes]) -> dict[Key, dict[int, _Standing]]:
     """The rows of others with these ids, by record and peer."""
+    columns = (
+        "rid, id, origin, via, status, handling, terms, relay, hops_left, not_to,"
+        " rev, partner_rev, digest, path, provenance, valid_until__exact"
+    )
     statement = text(
-        "SELECT rid, id, origin, via, status, handling, terms, relay, hops_left, not_to, rev, partner_rev, digest,"
-        f" path, provenance, valid_until__exact FROM {record_table(type_key).name} WHERE id IN :ids AND via > 0"  # noqa: S608
+        f"SELECT {columns} FROM {record_table(type_key).name} WHERE id IN :ids AND via > 0"  # noqa: S608  (no values)
     ).bindparams(bindparam("ids", expanding=True))
     found: dict[Key, dict[int, _Standing]] = {}
     for part in writing.chunks(list(ids)):
@@ -322,7 +323,9 @@ def _decide(
             each.row["status"] = status
         elif status != each.facts.status:
             plan.statuses.append((each.rid, status))
-    plan.shown.append(_Shown(key, shown, winner, winner and winner.facts._replace(status=winner.status(today))))
+    plan.shown.append(
+        _Shown(key, shown, winner, None if winner is None else winner.facts._replace(status=winner.status(today)))
+    )
 
 
 def _from_row(row: dict[str, Any], rid: int) -> _Standing:
@@ -347,7 +350,7 @@ def _entry(type_key: str, shown: _Shown, before: Mapping[int, Mapping[str, Any]]
         return None
     noticed = old is None or old.rev != new.rev or old.partner_rev == new.partner_rev
     tag = journal.tag(world, id, *(("copied", new.rev) if noticed else ("named", new.partner_rev)), now)
-    return Entry(type_key, new.rid, id, oid, new.via, old and old.facts, shown.facts, changed, tag)
+    return Entry(type_key, new.rid, id, oid, new.via, None if old is None else old.facts, shown.facts, changed, tag)
 
 
 def _changed(type_key: str, old: _Standing, new: _Standing, before: Mapping[int, Mapping[str, Any]]) -> int:

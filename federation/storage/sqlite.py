@@ -38,7 +38,7 @@ for _plain in (type(None), bytes):  # without an adapter the driver looks for on
     driver.register_adapter(_plain, _as_it_is)
 
 
-class LimitedConnection(driver.Connection):  # type: ignore[misc, name-defined]  # the driver ships no types
+class LimitedConnection(driver.Connection):
     """A raw connection whose statements are stopped after `limit` seconds."""
 
     limit: float = 0.0

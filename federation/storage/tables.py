@@ -147,8 +147,8 @@ def _record_table(record_type: RecordType) -> Table:
         sqlite_autoincrement=True,
     )
     for number, columns in enumerate(indexed_pairs(record_type.key)):
-        condition = {"sqlite_where": _LIVE, "postgresql_where": _LIVE}
-        Index(f"ix_{name}_{number}", *(table.c[column] for column in columns), table.c.id, **condition)
+        on = [*(table.c[column] for column in columns), table.c.id]
+        Index(f"ix_{name}_{number}", *on, sqlite_where=_LIVE, postgresql_where=_LIVE)
     Index(
         f"ix_{name}_until",
         table.c["valid_until__exact"],
@@ -159,10 +159,10 @@ def _record_table(record_type: RecordType) -> Table:
     if columns := searched_columns(record_type.key):
         quoted = ", ".join(f'"{column}"' for column in columns)
         create = DDL(
-            f'CREATE VIRTUAL TABLE "{name}_fts" USING fts5({quoted}, content=\'\', contentless_delete=1, '
-            f'detail=column, tokenize="ascii tokenchars \'_\'")'
+            f"CREATE VIRTUAL TABLE \"{name}_fts\" USING fts5({quoted}, content='', contentless_delete=1, "
+            f"detail=column, tokenize=\"ascii tokenchars '_'\")"
         )
-        secure = DDL(f"INSERT INTO \"{name}_fts\" (\"{name}_fts\", rank) VALUES ('secure-delete', 1)")
+        secure = DDL(f'INSERT INTO "{name}_fts" ("{name}_fts", rank) VALUES (\'secure-delete\', 1)')
         event.listen(table, "after_create", create.execute_if(dialect="sqlite"))
         event.listen(table, "after_create", secure.execute_if(dialect="sqlite"))
     return table

@@ -78,7 +78,7 @@ def update_rows(connection: Connection, type_key: str, rows: Sequence[Row]) -> N
     sqlite = connection.dialect.name == "sqlite"
     for row in rows:
         row["fts"] = None if sqlite else lexemes(indexed_words(type_key, row))
-    _run(connection, _update(type_key, sqlite), _names(type_key)[1:] + ("rid",), rows)
+    _run(connection, _update(type_key, sqlite), (*_names(type_key)[1:], "rid"), rows)
     if sqlite:
         _delete_words(connection, type_key, [row["rid"] for row in rows])
         _insert_words(connection, type_key, rows)
@@ -88,7 +88,7 @@ def delete_rows(connection: Connection, type_key: str, rids: Sequence[int]) -> N
     """Deletes rows, their words, and what was signed of them."""
     table = record_table(type_key).name
     for part in chunks(rids):
-        _where_rid(connection, f"DELETE FROM {table} WHERE rid IN :rids", part)
+        _where_rid(connection, f"DELETE FROM {table} WHERE rid IN :rids", part)  # noqa: S608  (no values in it)
     forget_provenance(connection, type_key, rids)
     if connection.dialect.name == "sqlite":
         _delete_words(connection, type_key, rids)
@@ -132,7 +132,9 @@ def chunks(items: Sequence[Any], size: int = _CHUNK) -> Iterable[Sequence[Any]]:
 
 
 def _where_rid(connection: Connection, statement: str, rids: Sequence[int], **more: Any) -> Any:
-    return connection.execute(text(statement).bindparams(bindparam("rids", expanding=True)), {"rids": list(rids)} | more)
+    return connection.execute(
+        text(statement).bindparams(bindparam("rids", expanding=True)), {"rids": list(rids)} | more
+    )
 
 
 def _new_rids(connection: Connection, type_key: str, count: int) -> list[int]:
@@ -155,7 +157,7 @@ def _run(connection: Connection, statement: str, names: tuple[str, ...], rows: S
         pick = itemgetter(*names)
         _driver(connection).executemany(statement, [pick(row) for row in rows])
     else:
-        connection.exec_driver_sql(statement, rows)  # type: ignore[arg-type]
+        connection.exec_driver_sql(statement, list(rows))
 
 
 @cache
