@@ -562,3 +562,13 @@ def test_a_connection_that_failed_is_not_used_again(sqlite_database: Database) -
     with sqlite_database.outside_transactions() as connection:
         connection.exec_driver_sql("ALTER TABLE away RENAME TO spent_identifier")
     assert spent.spend([(b"b" * 16, 0)])
+
+
+def test_nothing_is_left_open_after_a_connection_was_used_outside_transactions(sqlite_database: Database) -> None:
+    node = Node(sqlite_database)
+    with sqlite_database.outside_transactions() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    spent = node.another_realm().spent
+    assert spent.spend([(b"a" * 16, node.now)])
+    assert not spent._own.in_transaction
+    node.token()

@@ -137,6 +137,7 @@ class SpentIdentifiers:
             raw = self._database.engine.raw_connection()
             raw.detach()
             self._own = raw.dbapi_connection
+            self._own.isolation_level = None  # the pool may have left it beginning transactions by itself
             self._own.execute("PRAGMA synchronous = NORMAL")
         try:
             if durable:
