@@ -32,7 +32,20 @@ CONTEXT = Context(CODES)
 SECRET = bytes(range(32))
 WORLD = World(lambda: datetime(2026, 5, 1, tzinfo=UTC), seed=bytes(32))
 OWN = "own-thumbprint"
-WORDS = ("help", "legal", "safe", "Grant", "Ärzte", "course", "rural", "women", "night", 'quote"d', "back\\slash", "日本")
+WORDS = (
+    "help",
+    "legal",
+    "safe",
+    "Grant",
+    "Ärzte",
+    "course",
+    "rural",
+    "women",
+    "night",
+    'quote"d',
+    "back\\slash",
+    "日本",
+)
 AREAS = ("KE", "KE-30", "UG", "FR", "FR-IDF", "002", "150", "014", "US", "BR", "419")
 LANGUAGES = ("en", "sw", "fr", "pt-BR", "swh", "ar")
 
@@ -176,7 +189,11 @@ def some_terms(rng: random.Random, policy: Policy, type_key: str) -> Terms:
 
 
 def sample(
-    database: Database, seed: int, each: int = 30, policy: Policy | None = None, types: Sequence[str] = tuple(RECORD_TYPES)
+    database: Database,
+    seed: int,
+    each: int = 30,
+    policy: Policy | None = None,
+    types: Sequence[str] = tuple(RECORD_TYPES),
 ) -> Sample:
     """A database with `each` rows of every type: own and received ones in every status, with random terms."""
     rng = random.Random(seed)
@@ -269,7 +286,8 @@ def insert(database: Database, type_key: str, *rows: dict[str, Any], journaled: 
         if journaled:
             full = writing.full_mask(type_key)
             journal.append(
-                connection, [entry(type_key, row, rid, None, facts_of(row), full) for row, rid in zip(rows, rids, strict=True)]
+                connection,
+                [entry(type_key, row, rid, None, facts_of(row), full) for row, rid in zip(rows, rids, strict=True)],
             )
 
 
@@ -278,7 +296,9 @@ def facts_of(row: Mapping[str, Any]) -> Facts:
     return Facts(*(row[name] for name in Facts._fields))
 
 
-def entry(type_key: str, row: Mapping[str, Any], rid: int, before: Facts | None, after: Facts | None, steps: int) -> Entry:
+def entry(
+    type_key: str, row: Mapping[str, Any], rid: int, before: Facts | None, after: Facts | None, steps: int
+) -> Entry:
     """A journal entry of a row, with a tag that is drawn from the record."""
     tag = WORLD.draw("tag", row["id"] + repr((before, after, steps)).encode(), 8)
     return Entry(type_key, rid, row["id"], row["origin"], row["via"], before, after, steps, tag)

@@ -154,7 +154,8 @@ class Relation:
             return None
         if self.ordered_by_index:
             source = live[0][0]
-            return f"SELECT {self._columns(source)} FROM {self._from(source)} {self._tail(source, after)}"  # noqa: S608
+            key = self._key(source) or "NULL"
+            return f"SELECT {self._columns(source, key)} FROM {self._from(source)} {self._tail(source, after)}"  # noqa: S608
         return self._two_steps(live)
 
     def _two_steps(self, live: Sequence[tuple[Source, str]]) -> str:
@@ -191,7 +192,8 @@ class Relation:
                 parts.append(f"{id}{sign}{place}")
             else:
                 parts.append(f"({key},{id}){sign}({self.dialect.param('after_key')},{place})")
-        order = ",".join(f"{each}{self._direction}" for each in (key, id) if each is not None)
+        told = key is not None and ("t." in key)  # the same for every row else, and a number would mean a column
+        order = ",".join(f"{each}{self._direction}" for each in ((key, id) if told else (id,)))
         return f"WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT {self.dialect.param('limit')}"
 
     @property
