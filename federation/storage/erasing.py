@@ -25,7 +25,7 @@ def erase_file(connection: Connection, deadline: float) -> bool:
         name = f"{record_type.table}_fts"
         found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": name}).first()
         if found:
-            connection.exec_driver_sql(f'INSERT INTO "{name}" ("{name}") VALUES (\'optimize\')')
+            connection.exec_driver_sql(f'INSERT INTO "{name}" ("{name}") VALUES (\'optimize\')')  # noqa: S608  (names of the schema)
     connection.exec_driver_sql("VACUUM")
     while True:
         row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()

@@ -162,7 +162,7 @@ def _record_table(record_type: RecordType) -> Table:
             f"CREATE VIRTUAL TABLE \"{name}_fts\" USING fts5({quoted}, content='', contentless_delete=1, "
             f"detail=column, tokenize=\"ascii tokenchars '_'\")"
         )
-        secure = DDL(f'INSERT INTO "{name}_fts" ("{name}_fts", rank) VALUES (\'secure-delete\', 1)')
+        secure = DDL(f'INSERT INTO "{name}_fts" ("{name}_fts", rank) VALUES (\'secure-delete\', 1)')  # noqa: S608  (names of the schema)
         event.listen(table, "after_create", create.execute_if(dialect="sqlite"))
         event.listen(table, "after_create", secure.execute_if(dialect="sqlite"))
     return table
