@@ -20,7 +20,7 @@ WHERES = {
         "{kind: {in: [EMERGENCY_GRANT, legal_support]}}",
         '{or: [{responseHours: {atMost: 50}}, {languages: {has: "sw"}}]}',
         '{not: {title: {eq: "Grant 3"}}, area: {within: "002"}}',
-        "{verifiedOn: {from: \"2020-01-01\"}}",
+        '{verifiedOn: {from: "2020-01-01"}}',
     ),
     "convenings": ("{newcomerPlaces: {atLeast: 1}}",),
     "opportunities": ('{title: {in: ["Grant 1", "Meet"]}}',),

@@ -5,19 +5,27 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 
+from federation.audit import Ledger
+from federation.gate import Gate
+from federation.intake import Intake
 from federation.policies.decide import decide
 from federation.policies.rules import Policy, default_policy
+from federation.policies.terms import labels
 from federation.policies.tiers import HANDLING_LABELS, Tier
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.codes import load
 from federation.records.kinds import Context
+from federation.records.lint import findings
 from federation.records.registry import RECORD_TYPES, catalogue
+from federation.storage.database import Database, migrate, open_database
 from federation.storage.ids import global_id
+from federation.world import World
 
 CODES = load()
 CONTEXT = Context(CODES)
@@ -51,6 +59,7 @@ class MemoryGate:
 
     def get(self, viewer: Viewer, gid: str, shape: Any, *, every_status: bool = False) -> Row | None:
         for key, one, document in self.records:
+            shape = shape[key] if isinstance(shape, dict) and one == gid else shape
             if one == gid and (text := self._json(viewer, key, one, document, shape)) is not None:
                 return Row(text, gid, key, "c")
         return None
@@ -149,22 +158,16 @@ class Node:
 
 def sqlite_node(folder: Any, policy: Policy | None = None) -> Node:
     """A node on SQLite in a folder, empty."""
-    from datetime import UTC, datetime
-
-    from federation.audit import Ledger
-    from federation.gate import Gate
-    from federation.intake import Intake
-    from federation.policies.terms import labels
-    from federation.records.lint import findings
-    from federation.storage.database import migrate, open_database
-    from federation.world import World
-
-    in_force = policy or default_policy(catalogue())
     database = open_database(f"sqlite:///{folder}/node.db")
     migrate(database)
+    return node_on(database, policy)
+
+
+def node_on(database: Database, policy: Policy | None = None) -> Node:
+    """A node on a migrated database."""
+    in_force = policy or default_policy(catalogue())
     world = World(lambda: datetime(2026, 5, 1, tzinfo=UTC), seed=bytes(32))
     ledger = Ledger(database, world)
-    gate = Gate(database, lambda: in_force, CODES, ledger, bytes(32))
     intake = Intake(
         database,
         CODES,
@@ -176,6 +179,7 @@ def sqlite_node(folder: Any, policy: Policy | None = None) -> Node:
         secret=bytes(32),
         place_k=1,
     )
+    gate = Gate(database, lambda: in_force, CODES, ledger, bytes(32))
     return Node(database, gate, intake, in_force, Viewer(ViewerKind.STEWARD, "steward"))
 
 

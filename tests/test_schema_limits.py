@@ -62,7 +62,9 @@ def test_many_tokens_are_refused(endpoint: GraphQLEndpoint) -> None:
 
 
 def test_nested_fragments_cannot_hide_cost_or_make_measuring_dear(endpoint: GraphQLEndpoint) -> None:
-    fragments = " ".join(f"fragment F{at} on Network {{ o: origin {{ ...F{at + 1} }} p: origin {{ ...F{at + 1} }} }}" for at in range(40))
+    fragments = " ".join(
+        f"fragment F{at} on Network {{ o: origin {{ ...F{at + 1} }} p: origin {{ ...F{at + 1} }} }}" for at in range(40)
+    )
     query = f"{{ networks {{ nodes {{ ...F0 }} }} }} {fragments} fragment F40 on Network {{ id }}"
     assert code(answer(endpoint, query)) == (400, "COST_EXCEEDED")
 
@@ -94,7 +96,7 @@ def test_no_error_suggests_a_name(endpoint: GraphQLEndpoint) -> None:
         "{ resourcs { nodes { title } } }",
         "{ resources { nodes { titel } } }",
         "{ resources(wher: {}) { totalCount } }",
-        "{ resources(where: {titel: {eq: \"x\"}}) { totalCount } }",
+        '{ resources(where: {titel: {eq: "x"}}) { totalCount } }',
         "{ terms(list: TOPICS) { code } }",
         "{ resources(orderBy: {field: TITEL}) { totalCount } }",
         "query ($w: ResourceWher) { resources(where: $w) { totalCount } }",
@@ -202,6 +204,20 @@ def test_the_cache_of_documents_is_bounded(endpoint: GraphQLEndpoint) -> None:
         cache.get(f"{{ a{at}: __typename }}")
     assert len(cache) == 3
     assert cache.get("{ a9: __typename }") is cache.get("{ a9: __typename }")
+
+
+def test_the_cache_of_documents_is_bounded_by_their_length_too(endpoint: GraphQLEndpoint) -> None:
+    cache = DocumentCache(endpoint.schema._schema, Limits(), size=100, characters=100)
+    for at in range(10):
+        cache.get(f"{{ a{at}: __typename }}" + " " * 20)
+    assert 1 <= len(cache) <= 3
+
+
+def test_entities_cost_as_many_as_are_asked_for(endpoint: GraphQLEndpoint) -> None:
+    query = "query ($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
+    many = [{"__typename": "Resource", "id": "x"}] * 3000
+    assert code(answer(endpoint, query, variables={"r": many})) == (400, "COST_EXCEEDED")
+    assert answer(endpoint, query, variables={"r": many[:3]})[1]["data"] == {"_entities": [None] * 3}
 
 
 def test_introspection_is_answered_and_bounded(endpoint: GraphQLEndpoint) -> None:

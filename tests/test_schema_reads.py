@@ -11,7 +11,7 @@ from federation.policies.viewer import Viewer, ViewerKind
 from federation.schema.documents import Limits
 from federation.schema.endpoint import GraphQLEndpoint
 from tests.schema_queries import Maker
-from tests.schema_world import CODES, OPEN_ALL, PARTNER_ALL, MemoryGate, Node, client, sample, sqlite_node
+from tests.schema_world import CODES, OPEN_ALL, PARTNER_ALL, MemoryGate, Node, client, node_on, sample, sqlite_node
 
 GENEROUS = Limits(aliases=10_000, depth=100, cost=10**9, root_fields=100, tokens=100_000, characters=10**6)
 STEWARD = Viewer(ViewerKind.STEWARD, "steward")
@@ -59,6 +59,21 @@ def test_both_executors_answer_generated_queries_alike(real: Any, who: str, star
         assert b'"INTERNAL"' not in content, (seed, query, content)
         assert content == standard, (seed, query)
     assert compiled >= 3
+
+
+def test_both_executors_answer_alike_on_postgresql(make_database: Any) -> None:
+    node = node_on(make_database("postgresql"))
+    for key, document in sample():
+        node.gids.append(node.intake.create(node.steward, key, document, share=True, confirm=True))
+    endpoint = GraphQLEndpoint(node.gate, node.intake, CODES, policy=lambda: node.policy, limits=GENEROUS)
+    for seed in range(300, 330):
+        query, variables = Maker(endpoint.schema._schema, seed, node.gids).query()
+        asked = body(query, variables)
+        for viewer in VIEWERS.values():
+            status, _, content = endpoint.execute(viewer, asked)
+            assert b'"INTERNAL"' not in content, (seed, query, content)
+            if status == 200:
+                assert content == endpoint.execute_standard(viewer, asked), (seed, query)
 
 
 def test_both_executors_agree_on_the_gate_in_memory(memory: Any) -> None:
@@ -127,7 +142,7 @@ def test_a_filter_by_a_withheld_field_is_refused_before_anything_runs(memory: An
     gate.asked.clear()
     for query in (
         "{ a: resources { nodes { title } } b: resources(where: {amount: {atLeast: 5}}) { totalCount } }",
-        "{ resources(where: {or: [{title: {eq: \"x\"}}, {not: {amount: {atMost: 5}}}]}) { totalCount } viewer { kind } }",
+        '{ resources(where: {or: [{title: {eq: "x"}}, {not: {amount: {atMost: 5}}}]}) { totalCount } viewer { kind } }',
         "{ resources(orderBy: {field: AMOUNT}) { totalCount } }",
     ):
         status, _, content = endpoint.execute(client(*OPEN_ALL), body(query))
@@ -148,7 +163,10 @@ def test_withheld_fields_are_told_from_the_projection_alone(memory: Any) -> None
         {"type": "Resource", "field": "handling"},
     ]
     assert ask(endpoint, client(*PARTNER_ALL), query)["extensions"]["sharing"]["withheld"] == []
-    fragments = "query { search(text: \"x\") { nodes { ... on Need { kind } ...R } } } fragment R on Resource { amount { minimum } }"
+    fragments = (
+        'query { search(text: "x") { nodes { ... on Need { kind } ...R } } }'
+        " fragment R on Resource { amount { minimum } }"
+    )
     assert ask(endpoint, client("resource:open"), fragments)["extensions"]["sharing"]["withheld"] == [
         {"type": "Need", "field": "kind"},
         {"type": "Resource", "field": "amount"},
@@ -158,7 +176,9 @@ def test_withheld_fields_are_told_from_the_projection_alone(memory: Any) -> None
 def test_only_meetings_with_open_places_are_opportunities(real: Any) -> None:
     _, endpoint = real
     nodes = ask(
-        endpoint, client(*PARTNER_ALL), "{ opportunities(first: 100) { nodes { __typename ... on Convening { title } } } }"
+        endpoint,
+        client(*PARTNER_ALL),
+        "{ opportunities(first: 100) { nodes { __typename ... on Convening { title } } } }",
     )["data"]["opportunities"]["nodes"]
     assert [node["title"] for node in nodes if node["__typename"] == "Convening"] == ["Meet"]
     assert {node["__typename"] for node in nodes} >= {"Resource", "Convening"}
@@ -185,14 +205,19 @@ def test_a_text_is_given_in_the_language_that_is_asked_for(real: Any) -> None:
     answer = ask(
         endpoint,
         client(*OPEN_ALL),
-        '{ resources(where: {title: {eq: "Grant 0"}}) { nodes { title fr: title(language: "fr-CA") de: title(language: "de") } } }',
+        '{ resources(where: {title: {eq: "Grant 0"}}) {'
+        ' nodes { title fr: title(language: "fr-CA") de: title(language: "de") } } }',
     )
     assert answer["data"]["resources"]["nodes"] == [{"title": "Grant 0", "fr": "Subvention", "de": "Grant 0"}]
 
 
 def test_the_viewer_learns_its_steps(memory: Any) -> None:
     _, endpoint = memory
-    answer = ask(endpoint, client("resource:community"), "{ viewer { kind subject scopes access { type fields { field step } } } }")
+    answer = ask(
+        endpoint,
+        client("resource:community"),
+        "{ viewer { kind subject scopes access { type fields { field step } } } }",
+    )
     viewer = answer["data"]["viewer"]
     assert (viewer["kind"], viewer["subject"], viewer["scopes"]) == ("CLIENT", "client-1", ["resource:community"])
     steps = {one["type"]: {each["field"]: each["step"] for each in one["fields"]} for one in viewer["access"]}
@@ -224,8 +249,14 @@ def test_peers_are_named_to_those_who_keep_them_and_to_nobody_else() -> None:
 def test_a_gateway_resolves_entities_by_id(real: Any) -> None:
     node, endpoint = real
     gid = node.gids[1]
-    query = "query ($r: [_Any!]!) { _entities(representations: $r) { ... on Resource { id title } ... on Need { id } } }"
-    asked = [{"__typename": "Resource", "id": gid}, {"__typename": "Need", "id": gid}, {"__typename": "Resource", "id": "?"}]
+    query = (
+        "query ($r: [_Any!]!) { _entities(representations: $r) { ... on Resource { id title } ... on Need { id } } }"
+    )
+    asked = [
+        {"__typename": "Resource", "id": gid},
+        {"__typename": "Need", "id": gid},
+        {"__typename": "Resource", "id": "?"},
+    ]
     found = ask(endpoint, client(*OPEN_ALL), query, r=asked)["data"]["_entities"]
     assert found == [{"id": gid, "title": "Grant 0"}, None, None]
     assert "@key" in ask(endpoint, client(), "{ _service { sdl } }")["data"]["_service"]["sdl"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -33,7 +35,7 @@ def web() -> TestClient:
 
 
 class Challenged(Unauthenticated):
-    headers = {"www-authenticate": "DPoP"}
+    headers: ClassVar[dict[str, str]] = {"www-authenticate": "DPoP"}
 
 
 def test_a_query_is_answered_in_the_media_type_that_was_asked_for(web: TestClient) -> None:

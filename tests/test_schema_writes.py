@@ -12,7 +12,10 @@ from federation.schema.endpoint import GraphQLEndpoint
 from tests.schema_world import CODES, Node, client, sqlite_node
 
 WRITER = client("records:write", "notice:community", "resource:community")
-NOTICE = "mutation ($i: CreateNoticeInput!) { createNotice(input: $i) { id record { id text kind status } userErrors { code field message } } }"
+NOTICE = (
+    "mutation ($i: CreateNoticeInput!) { createNotice(input: $i) {"
+    " id record { id text kind status } userErrors { code field message } } }"
+)
 
 
 @pytest.fixture
@@ -56,7 +59,9 @@ def test_a_phone_number_in_a_text_has_to_be_confirmed(made: Any) -> None:
     refused = run(endpoint, WRITER, NOTICE, i={"record": record, "share": True})["data"]["createNotice"]
     assert [one["code"] for one in refused["userErrors"]] == ["UNCONFIRMED"]
     assert "254" not in orjson.dumps(refused).decode()
-    confirmed = run(endpoint, WRITER, NOTICE, i={"record": record, "share": True, "confirm": True})["data"]["createNotice"]
+    confirmed = run(endpoint, WRITER, NOTICE, i={"record": record, "share": True, "confirm": True})["data"][
+        "createNotice"
+    ]
     assert confirmed["userErrors"] == []
 
 
@@ -100,12 +105,19 @@ def test_every_shape_of_input_reaches_the_home_document(made: Any) -> None:
 
 def test_a_record_is_amended_shared_and_withdrawn(made: Any) -> None:
     node, endpoint = made
-    gid = run(endpoint, WRITER, NOTICE, i={"record": {"text": "One.", "kind": "SOLIDARITY"}})["data"]["createNotice"]["id"]
-    amend = "mutation ($i: AmendNoticeInput!) { amendNotice(input: $i) { record { text deadline } userErrors { code } } }"
+    gid = run(endpoint, WRITER, NOTICE, i={"record": {"text": "One.", "kind": "SOLIDARITY"}})["data"]["createNotice"][
+        "id"
+    ]
+    amend = (
+        "mutation ($i: AmendNoticeInput!) { amendNotice(input: $i) { record { text deadline } userErrors { code } } }"
+    )
     changes = {"id": gid, "changes": {"text": "Two.", "deadline": None}}
     amended = run(endpoint, node.steward, amend, i=changes)["data"]["amendNotice"]
     assert amended == {"record": {"text": "Two.", "deadline": None}, "userErrors": []}
-    by_id = "mutation ($i: ID!) { %sRecord(input: {id: $i}) { record { id status ... on Notice { text } } userErrors { code } } }"
+    by_id = (
+        "mutation ($i: ID!) { %sRecord(input: {id: $i}) {"
+        " record { id status ... on Notice { text } } userErrors { code } } }"
+    )
     shared = run(endpoint, WRITER, by_id % "share", i=gid)["data"]["shareRecord"]
     assert shared == {"record": {"id": gid, "status": "SHARED", "text": "Two."}, "userErrors": []}
     withdrawn = run(endpoint, WRITER, by_id % "withdraw", i=gid)["data"]["withdrawRecord"]
@@ -118,7 +130,10 @@ def test_a_record_is_amended_shared_and_withdrawn(made: Any) -> None:
 
 def test_an_offer_without_expectations_cannot_be_shared(made: Any) -> None:
     node, endpoint = made
-    query = "mutation { createResource(input: {share: true, record: {title: \"x\", kind: EQUIPMENT}}) { record { id } userErrors { code field } } }"
+    query = (
+        'mutation { createResource(input: {share: true, record: {title: "x", kind: EQUIPMENT}}) {'
+        " record { id } userErrors { code field } } }"
+    )
     created = run(endpoint, node.steward, query)["data"]["createResource"]
     assert created == {"record": None, "userErrors": [{"code": "BAD_INPUT", "field": "expectations"}]}
 
@@ -134,19 +149,28 @@ def test_nobody_writes_without_the_scope(made: Any) -> None:
         found, _, content = endpoint.execute(viewer, asked)
         assert found == status
         assert orjson.loads(content)["errors"][0]["extensions"] == {"code": code}
-    assert run(endpoint, client("notice:community"), "{ notices { totalCount } }")["data"] == {"notices": {"totalCount": 0}}
+    assert run(endpoint, client("notice:community"), "{ notices { totalCount } }")["data"] == {
+        "notices": {"totalCount": 0}
+    }
 
 
 def test_changes_follow_the_view(made: Any) -> None:
     node, endpoint = made
-    query = "query ($a: String) { changes(after: $a, first: 5, types: [NOTICE]) { reset more cursor changes { id type record { ... on Notice { text } } } } }"
+    query = (
+        "query ($a: String) { changes(after: $a, first: 5, types: [NOTICE]) {"
+        " reset more cursor changes { id type record { ... on Notice { text } } } } }"
+    )
     viewer = client("notice:community")
     first = run(endpoint, viewer, query)["data"]["changes"]
     assert (first["reset"], first["more"], first["changes"]) == (True, False, [])
-    gid = run(endpoint, node.steward, NOTICE, i={"record": {"text": "A", "kind": "SOLIDARITY"}, "share": True})["data"]["createNotice"]["id"]
+    gid = run(endpoint, node.steward, NOTICE, i={"record": {"text": "A", "kind": "SOLIDARITY"}, "share": True})["data"][
+        "createNotice"
+    ]["id"]
     second = run(endpoint, viewer, query, a=first["cursor"])["data"]["changes"]
     assert second["changes"][-1] == {"id": gid, "type": "NOTICE", "record": {"text": "A"}}
     run(endpoint, node.steward, "mutation ($i: ID!) { withdrawRecord(input: {id: $i}) { id } }", i=gid)
     third = run(endpoint, viewer, query, a=second["cursor"])["data"]["changes"]
     assert third["changes"] == [{"id": gid, "type": "NOTICE", "record": None}]
-    assert run(endpoint, client(kind=ViewerKind.ANONYMOUS), query)["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert (
+        run(endpoint, client(kind=ViewerKind.ANONYMOUS), query)["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    )

@@ -110,7 +110,8 @@ class Catalog:
         """Adds a type, interface or input. A type with interfaces knows its sources by their `__typename`."""
         fields = {slot.name: self._field(slot, kind) for slot in slots}
         body: dict[str, Any] = {made.python_name: made for made in fields.values()}
-        body["__annotations__"] = {fields[slot.name].python_name: slot.type for slot in slots}
+        annotations = {fields[slot.name].python_name: slot.type for slot in slots}
+        body["__annotations__"] = dict.fromkeys(annotations, str)  # the true ones are resolved later, once
         body["__module__"] = __name__
         bases = tuple(self.names[each] for each in interfaces)
         if kind == "type" and interfaces:
@@ -124,9 +125,8 @@ class Catalog:
             made_class = strawberry.type(made_class, name=name, description=meaning, directives=directives)
         self.names[name] = made_class
         for each in made_class.__strawberry_definition__.fields:
-            if each.python_name in body["__annotations__"]:
-                annotation = body["__annotations__"][each.python_name]
-                each.type_annotation = StrawberryAnnotation(annotation, namespace=self.names)
+            if each.python_name in annotations:
+                each.type_annotation = StrawberryAnnotation(annotations[each.python_name], namespace=self.names)
         return made_class
 
     def _field(self, slot: Slot, kind: str) -> FetchedField:

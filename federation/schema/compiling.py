@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, OperationType
@@ -41,10 +41,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Read:
-    """One root field as the gate is asked: a page or one record, of these types in these shapes."""
+    """One root field as the gate is asked: a page or one record, of these types in these shapes. `coded`: rows hold
+    marked codes; `usual`: those that it often had."""
 
     key: str
-    field: str
+    name: str
     details: tuple[FieldDetails, ...]
     types: tuple[str, ...]
     shapes: Mapping[str, Shape]
@@ -52,6 +53,7 @@ class Read:
     coded: bool
     counted: bool
     constant: str | None = None
+    usual: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def paged(self) -> bool:
@@ -180,7 +182,7 @@ class _Selection:
             elif name == "origin":
                 if depth == 0:
                     raise Refused
-                members.append(ShapeField(key, name, nested=self._shape("network", several, depth - 1)))
+                members.append(ShapeField(key, name, nested=_some(self._shape("network", several, depth - 1))))
             else:
                 members.append(self._field(type_key, key, surfaces[name], several))
         return tuple(members)
@@ -189,7 +191,7 @@ class _Selection:
         field = made.spec.name
         if made.parts is not None:
             parts = tuple((k, self._part(made, name, several)) for k, name, several in self._under(made.type, details))
-            return ShapeField(key, field, parts=parts)
+            return ShapeField(key, field, parts=_some(parts))
         if made.translated:
             owner = self._compiler.schema.type_map[self._compiler.registry[type_key].graphql]
             return ShapeField(key, field, language=self._argument(owner, made.name, details))
@@ -215,6 +217,13 @@ class _Selection:
         if language is not None and not LANGUAGE.fullmatch(language):
             raise Refused
         return language
+
+
+def _some(members: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The members; a selection of which `@skip` leaves nothing is left to the standard executor."""
+    if not members:
+        raise Refused
+    return members
 
 
 _ID_ONLY: Shape = (ShapeField("id", "id"),)

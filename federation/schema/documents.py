@@ -22,6 +22,7 @@ from graphql import (
     GraphQLSyntaxError,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
@@ -35,8 +36,10 @@ from federation.schema.problems import syntax_error
 
 DEFAULT_FIRST = 20
 MAX_FIRST = 100
-WEIGHTS = {"totalCount": 50, "search": 50, "changes": 100}
-"""What costs more than a field: counting, searching, reading the journal."""
+WEIGHTS = {"totalCount": 50, "search": 50, "changes": 100, "_service": 100}
+"""What costs more than a field: counting, searching, reading the journal, the whole SDL."""
+ENTITY = 20
+"""What one record costs that is asked for by itself."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class RootCost:
-    """The cost of one root field: `base`, and `each` times `first` (a number, a variable's name, or the default)."""
+    """The cost of one root field: `base`, and `each` times `first`: a number, or the name of a variable that holds
+    one, or a list whose length counts."""
 
     base: int
     each: int
@@ -78,9 +82,11 @@ class Operation:
         total = 0
         for root in self.roots:
             first = variables.get(root.first, DEFAULT_FIRST) if isinstance(root.first, str) else root.first
-            if isinstance(first, bool) or not isinstance(first, int):
+            if isinstance(first, list):
+                first = len(first)
+            elif isinstance(first, bool) or not isinstance(first, int):
                 first = DEFAULT_FIRST
-            total += root.base + root.each * min(max(first, 0), MAX_FIRST)
+            total += root.base + root.each * max(first, 0)
         return total
 
     def check(self, cost: int, limits: Limits) -> None:
@@ -101,6 +107,7 @@ class Document:
 
     operations: Mapping[str | None, Operation]
     errors: tuple[GraphQLError, ...] = ()
+    characters: int = 0
 
     def operation(self, name: str | None) -> Operation:
         """The operation with this name, or the only one. Raises BadInput where there is no such one."""
@@ -114,11 +121,13 @@ class Document:
 
 
 class DocumentCache:
-    """At most `size` documents by the hash of their text, least recently used first to go. Safe for threads."""
+    """At most `size` documents of at most `characters` in all, by the hash of their text; the least recently used go
+    first. Safe for threads."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, size: int = 512) -> None:
-        self._schema, self._limits, self._size = schema, limits, size
+    def __init__(self, schema: GraphQLSchema, limits: Limits, size: int = 512, characters: int = 1_000_000) -> None:
+        self._schema, self._limits, self._size, self._characters = schema, limits, size, characters
         self._documents: OrderedDict[bytes, Document] = OrderedDict()
+        self._held = 0
         self._lock = Lock()
 
     def get(self, text: str) -> Document:
@@ -131,9 +140,11 @@ class DocumentCache:
                 return found
         document = read_document(self._schema, text, self._limits)
         with self._lock:
-            self._documents[key] = document
-            while len(self._documents) > self._size:
-                self._documents.popitem(last=False)
+            if key not in self._documents:
+                self._documents[key] = document
+                self._held += document.characters
+            while len(self._documents) > self._size or self._held > self._characters:
+                self._held -= self._documents.popitem(last=False)[1].characters
         return document
 
     def __len__(self) -> int:
@@ -147,12 +158,12 @@ def read_document(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
             text, max_lexical_tokens=limits.tokens, max_comments=limits.tokens, max_source_length=limits.characters
         )
     except GraphQLSyntaxError as error:
-        return Document({}, (syntax_error(error),))
+        return Document({}, (syntax_error(error),), len(text))
     except GraphQLError as error:
-        return Document({}, (error,))
+        return Document({}, (error,), len(text))
     errors = validate(schema, ast, max_errors=20, hide_suggestions=True)
     if errors:
-        return Document({}, tuple(errors))
+        return Document({}, tuple(errors), len(text))
     named = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
     fragments = {name: FragmentDetails(node) for name, node in named.items()}
     meter = _Meter(named)
@@ -163,7 +174,7 @@ def read_document(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
             whole = meter.measure(node.selection_set)
             name = node.name.value if node.name else None
             operations[name] = Operation(ast, node, fragments, roots, whole.depth, whole.aliases)
-    return Document(operations)
+    return Document(operations, (), len(text))
 
 
 @dataclass(frozen=True)
@@ -229,14 +240,22 @@ class _Meter:
             WEIGHTS["totalCount"] for one in self.fields(node.selection_set) if one.name.value == "totalCount"
         )
         each = self.measure(node.selection_set).cost - counted
+        if node.name.value == "_entities":
+            return RootCost(own, each + ENTITY, _amount(node, "representations"))
         names = {one.name.value for one in self.fields(node.selection_set)}
         if not names & {"edges", "nodes", "changes"}:
             return RootCost(own + counted + each, 0, 0)
-        first: int | str = DEFAULT_FIRST
-        for argument in node.arguments or ():
-            if argument.name.value == "first":
-                if isinstance(argument.value, VariableNode):
-                    first = argument.value.name.value
-                elif isinstance(argument.value, IntValueNode):
-                    first = int(argument.value.value)
-        return RootCost(own + counted, each, first)
+        return RootCost(own + counted, each, _amount(node, "first"))
+
+
+def _amount(node: FieldNode, name: str) -> int | str:
+    """How many an argument asks for: its number, the length of its list, or the name of its variable."""
+    for argument in node.arguments or ():
+        if argument.name.value == name:
+            if isinstance(argument.value, VariableNode):
+                return argument.value.name.value
+            if isinstance(argument.value, IntValueNode):
+                return int(argument.value.value)
+            if isinstance(argument.value, ListValueNode):
+                return len(argument.value.values)
+    return DEFAULT_FIRST

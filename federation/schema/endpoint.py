@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 import orjson
-from graphql import GraphQLError, OperationType, execute_sync
+from graphql import OperationType, Undefined, execute_sync
 from graphql.execution.values import VariableValues, get_variable_values
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
@@ -34,6 +34,8 @@ from federation.schema.services import Services, Sight
 
 RESPONSE_JSON = "application/graphql-response+json"
 READY_LIMIT = 512
+READY_BODY = 16 * 1024
+"""Longer requests are compiled anew each time."""
 QUICK_SECONDS = 0.004
 TOLD_LIMIT = 64
 
@@ -123,7 +125,7 @@ class GraphQLEndpoint:
             except _Invalid as invalid:
                 status = 200 if legacy and not invalid.malformed else status_of(invalid.errors)
                 return status, orjson.dumps({"errors": invalid.errors})
-            if ready.keep:
+            if ready.keep and len(body) <= READY_BODY:
                 self._remember(key, ready)
         try:
             return self._run(viewer, ready)
@@ -192,7 +194,7 @@ class GraphQLEndpoint:
             self._core,
             operation.document,
             context_value=Asked(viewer, self._reader, self._services),
-            variable_values={name: value for name, value in sources.items() if value is not _undefined()},
+            variable_values={name: value for name, value in sources.items() if value is not Undefined},
             operation_name=operation.node.name.value if operation.node.name else None,
             executor_class=StrawberryGraphQLCoreExecutionContext,
             hide_suggestions=True,
@@ -215,12 +217,6 @@ class _Invalid(Exception):
     def __init__(self, errors: list[dict[str, Any]], malformed: bool = False) -> None:
         super().__init__("invalid request")
         self.errors, self.malformed = errors, malformed
-
-
-def _undefined() -> Any:
-    from graphql import Undefined
-
-    return Undefined
 
 
 def _request_of(body: bytes) -> tuple[str, str | None, dict[str, Any]]:
@@ -254,6 +250,3 @@ def _may_write(viewer: Viewer) -> None:
         raise Unauthenticated("Writing needs a token or an account.")
     if WRITE_SCOPE not in viewer.scopes and viewer.kind is not ViewerKind.STEWARD:
         raise ForbiddenField(f"Writing needs the scope {WRITE_SCOPE}.")
-
-
-__all__ = ["Answer", "GraphQLEndpoint", "GraphQLError"]

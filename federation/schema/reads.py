@@ -23,7 +23,7 @@ from federation.schema.compiling import Compiler, Read
 from federation.schema.documents import Operation
 from federation.schema.names import camel
 from federation.schema.problems import problem
-from federation.schema.resolving import count_for, key_of
+from federation.schema.resolving import count_for
 from federation.schema.selecting import Selector, structural_variables
 from federation.schema.services import Services, Sight
 from federation.schema.surface import surfaces
@@ -63,7 +63,7 @@ class Reads:
         by_type = {key: {made.name: made for made in surfaces(kind, codes)} for key, kind in registry.items()}
         self._pages, self._singles = services.pages, services.singles
         self._compiler = Compiler(schema, registry, by_type, self._pages, self._singles)
-        self._writer = Writer(codes)
+        self._writer = Writer()
         self._roots = {**self._pages, **self._singles, "_entities": tuple(registry), "changes": tuple(registry)}
 
     def plan(self, operation: Operation, variables: VariableValues) -> Plan | None:
@@ -95,10 +95,10 @@ class Reads:
     def _step(self, read: Read, variables: VariableValues) -> Step:
         if read.constant is not None:
             return Step(read)
-        arguments = self._arguments(read.field, read.details[0].node, variables)
+        arguments = self._arguments(read.name, read.details[0].node, variables)
         if read.layout is not None:
-            return Step(read, self._services.request(read.field, read.types, read.shapes, arguments))
-        if read.field == "network":
+            return Step(read, self._services.request(read.name, read.types, read.shapes, arguments))
+        if read.name == "network":
             return Step(read, self._services.own_network(read.shapes))
         return Step(read, gid=arguments["id"])
 
@@ -188,10 +188,7 @@ class Reads:
         if read.constant is not None:
             return read.constant
         if step.request is None:
-            key = None if step.gid is None else key_of(step.gid, read.types)
-            if step.gid is None or key is None:
-                return "null"
-            row = gate.get(viewer, step.gid, read.shapes[key])
+            row = gate.get(viewer, step.gid or "", read.shapes)
             return self._writer.record(read, None if row is None else row.json)
         page = self._page(viewer, step, step.request) if read.paged else None
         if read.layout is None:

@@ -7,19 +7,17 @@ the compiled reads have something to be compared with.
 # ruff: noqa: ARG001  (one signature for all resolvers)
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from federation.errors import NotFound
 from federation.gate import Gate, PageRequest, Shape, ShapeField
 from federation.policies.viewer import Viewer
 from federation.records.base import RecordType
 from federation.records.codes import CodeLists
 from federation.schema.surface import Surface, surfaces
-from federation.storage.ids import parse_global_id
 
 COUNT_LIMIT = 1000
 
@@ -96,19 +94,9 @@ def count_of(name: str) -> Callable[[Any, Any, dict[str, Any]], Any]:
     return fetch
 
 
-def key_of(gid: str, types: Sequence[str]) -> str | None:
-    """The type that a global id names, or None for what is no such id or of none of the types."""
-    try:
-        key = parse_global_id(gid)[0]
-    except NotFound:
-        return None
-    return key if key in types else None
-
-
 def record_of(asked: Asked, gid: str, *, every_status: bool = False) -> dict[str, Any] | None:
     """A record as a dict, or None where there is none for this viewer. `every_status`: at home, drafts too."""
-    key = key_of(gid, tuple(asked.reader.registry))
-    row = None if key is None else asked.reader.gate.get(asked.viewer, gid, asked.reader.shapes[key], every_status=every_status)
+    row = asked.reader.gate.get(asked.viewer, gid, asked.reader.shapes, every_status=every_status)
     return None if row is None else orjson.loads(row.json)
 
 
