@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from federation.audit import Ledger
 from federation.console.setup import setup_routes
 from federation.errors import FederationError, Unavailable
 from federation.gate import Gate
-from federation.intake import Intake
+from federation.intake import Incoming, Intake
 from federation.keys import NodeKeys, create_keys, load_keys
 from federation.oauth.client import PeerSession
 from federation.oauth.clients import registered_clients
@@ -53,6 +53,7 @@ from federation.schema.endpoint import GraphQLEndpoint
 from federation.schema.transport import graphql_app
 from federation.settings import FILE_NAME, Settings, load_settings
 from federation.storage.database import Database, open_database
+from federation.storage.ids import network_id
 from federation.storage.migrating import migrate
 from federation.storage.policy_log import PolicyLog
 from federation.storage.sweeper import sweep
@@ -129,8 +130,9 @@ class Node:
 
 
 def create_home(home: Path, values: Mapping[str, Any], world: World | None = None) -> None:
-    """Makes a node home: settings file, keys and database. What is there already is never overwritten.
+    """Makes a node home: settings file, keys, database, and a draft of the network's own record.
 
+    What is there already is never overwritten.
     Raises SettingsInvalid for values that are not understood, before anything is written.
     """
     Settings(home=home, **values)
@@ -141,7 +143,9 @@ def create_home(home: Path, values: Mapping[str, Any], world: World | None = Non
         file.write(text)
     settings, _ = load_settings(home)
     create_keys(home, world or real_world(), settings.url)
-    open_node(settings, world, migrating=True).close()
+    with closing(open_node(settings, world, migrating=True)) as node:
+        own = Incoming("network", {"name": settings.name, "scope": settings.scope}, network_id(node.keys.origin))
+        node.intake.import_many(node.operator, [own], confirm=True)
 
 
 def _toml(value: Any) -> str:

@@ -195,7 +195,7 @@ def _fill(node: Node, name: str, hsds: Path | None, out: Output) -> None:
         options = ImportOptions(EXPECTATIONS, source=hsds.stem, country="US")
         report = import_hsds(node, hsds, options, share=True, tracked=lambda rows: out.tracked("import", rows))
         out.note(f"{name}: {report.imported + report.updated + report.unchanged} services from {hsds.name}.")
-    elif list_records(node, "network", 1, None, own=True).rows:
+    elif list_records(node, "need", 1, None, own=True).rows:
         return
     load_samples(node, name, frozenset({"network"}) if hsds is not None else None)
 

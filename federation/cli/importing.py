@@ -11,6 +11,7 @@ from federation.formats.hsds import documents, read_package
 from federation.formats.imports import ImportOptions, ImportReport, ImportRow, RowProblem, source_uuid
 from federation.intake import Incoming
 from federation.records import samples
+from federation.storage.ids import network_id
 
 BATCH = 500
 
@@ -68,7 +69,7 @@ def _store(node: Node, rows: list[ImportRow], report: ImportReport, share: bool)
 def load_samples(node: Node, name: str, types: frozenset[str] | None = None) -> int:
     """Takes in the invented records of the demonstration, shared, where they are missing; gives how many are new."""
     incoming = [
-        Incoming(kind, document, source_uuid(node.keys.secret, "sample", seed).bytes, True, number)
+        Incoming(kind, document, _sample_id(node, name, seed), True, number)
         for number, (kind, seed, document) in enumerate(samples.load(name, node.world.today()))
         if types is None or kind in types
     ]
@@ -76,3 +77,10 @@ def load_samples(node: Node, name: str, types: frozenset[str] | None = None) -> 
     if done.refused:
         raise RuntimeError(f"sample {name}: {done.refused[0].field}: {done.refused[0].message}")
     return done.created
+
+
+def _sample_id(node: Node, name: str, seed: str) -> bytes:
+    """The first network of a sample is the node itself; of all others the id is random to outsiders."""
+    if seed == f"{name}:network:0":
+        return network_id(node.keys.origin)
+    return source_uuid(node.keys.secret, "sample", seed).bytes

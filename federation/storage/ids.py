@@ -46,6 +46,13 @@ def pairwise_id(secret: bytes, subject: str, id: bytes) -> bytes:
     return hmac.new(secret, b"need-id" + subject.encode() + id, hashlib.sha256).digest()[:ID_BYTES]
 
 
+def network_id(thumbprint: str) -> bytes:
+    """The id of the Network record that describes the node itself, known from its name as an origin: a UUIDv4 that
+    sorts before every random one, so that the first Network of an origin is the origin."""
+    drawn = hashlib.sha256(b"own network" + thumbprint.encode()).digest()
+    return bytes(6) + bytes([0x40 | drawn[6] & 0x0F, drawn[7], 0x80 | drawn[8] & 0x3F]) + drawn[9:16]
+
+
 def wire_id(id: bytes) -> str:
     """The 16 bytes as they stand in exchange items: base64url without padding, 22 characters."""
     return base64.urlsafe_b64encode(id).rstrip(b"=").decode()
