@@ -6,6 +6,7 @@ It decides nothing itself; what a viewer sees is the gate's, what may enter the 
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
@@ -54,7 +55,7 @@ from federation.schema.transport import graphql_app
 from federation.settings import FILE_NAME, Settings, load_settings
 from federation.storage.database import Database, open_database
 from federation.storage.ids import network_id
-from federation.storage.migrating import migrate
+from federation.storage.migrating import migrate, pending, revision
 from federation.storage.policy_log import PolicyLog
 from federation.storage.sweeper import sweep
 from federation.telemetry import configure_logging, logger
@@ -167,11 +168,10 @@ def open_node(settings: Settings, world: World | None = None, *, migrating: bool
     world = world or real_world()
     keys = load_keys(settings.home, world)
     key = settings.database_key.get_secret_value().encode() if settings.database_key else None
-    if migrating:
-        back_up(settings)
     database = open_database(settings.effective_database_url, key, statement_seconds=settings.statement_seconds)
     try:
         if migrating:
+            back_up(database, settings, world)
             migrate(database)
         return _wired(settings, world, keys, database)
     except BaseException:
@@ -240,10 +240,27 @@ def _take_policy_file(settings: Settings, policies: PolicyLog, types: Catalogue)
     policies.apply(load_policy(text, types, str(settings.policy_file)))
 
 
-def back_up(settings: Settings) -> Path | None:
-    """Copies an embedded database beside itself before it is migrated; gives the copy, None where there is nothing."""
-    del settings
-    return None
+def back_up(database: Database, settings: Settings, world: World) -> Path | None:
+    """Copies an embedded database, as it is, into `backups/` of the home if a migration is due; gives the copy.
+
+    None where nothing is due, the database is new, or it is PostgreSQL (whose own tools back it up). Writers wait.
+    """
+    if database.path is None or not pending(database):
+        return None
+    with database.read() as connection:
+        found = revision(connection)
+    if found is None:
+        return None
+    folder = settings.home / "backups"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    copy = folder / f"node-{found}-{world.timestamp()}.db"
+    with database.write():
+        for ending in ("", "-wal"):
+            part = Path(database.path + ending)
+            if part.exists():
+                shutil.copyfile(part, f"{copy}{ending}")
+                os.chmod(f"{copy}{ending}", 0o600)
+    return copy
 
 
 def create() -> Starlette:

@@ -21,7 +21,6 @@ PREFIX = "FEDERATION_"
 FILE_NAME = "federation.toml"
 
 Scope = Literal["local", "subnational", "national", "regional", "international"]
-Affiliation = Literal["none", "domestic_state", "foreign_state", "intergovernmental"]
 
 
 class Settings(BaseSettings):
@@ -33,8 +32,6 @@ class Settings(BaseSettings):
     name: str = Field(min_length=1, max_length=200, description="the network's name as peers see it")
     url: str = Field(description="the node's public address; also the issuer of its tokens")
     scope: Scope = Field(description="local, subnational, national, regional or international")
-    jurisdiction: str | None = Field(None, pattern="^[A-Z]{2}$", description="ISO 3166-1 code of the hosting country")
-    state_affiliation: Affiliation = Field("none", description="the network's tie to a State, as it declares it")
     database_url: str | None = Field(None, description="SQLAlchemy URL of PostgreSQL; none is SQLite in the home")
     database_key: SecretStr | None = Field(None, description="passphrase that encrypts the SQLite file whole")
     public_scopes: frozenset[str] = Field(frozenset(), description="scopes of the anonymous viewer; `:open` only")
@@ -144,7 +141,7 @@ def load_settings(
         ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
     )
     values: dict[str, Any] = {"home": home}
-    origins = {name: "default" for name in Settings.model_fields} | {"home": "flag"}
+    origins = dict.fromkeys(Settings.model_fields, "default") | {"home": "flag"}
     for source, found in sources:
         for name, value in found.items():
             if name not in Settings.model_fields or name == "home":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -57,5 +58,6 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """The entry point of the `federation` command."""
+    """The entry point of the `federation` command. Files that it makes are for their owner alone."""
+    os.umask(0o077)
     sys.exit(run(sys.argv[1:]))

@@ -15,6 +15,7 @@ from federation.settings import Settings, load_settings
 from federation.storage.database import open_database
 from federation.storage.migrating import check as check_schema
 from federation.storage.migrating import migrate
+from federation.world import real_world
 
 db_app = typer.Typer(no_args_is_help=True, help="The database.")
 schema_app = typer.Typer(no_args_is_help=True, help="The GraphQL schema.")
@@ -29,9 +30,9 @@ def _key(settings: Settings) -> bytes | None:
 def upgrade(home: Home = HERE, json: Json = False) -> None:
     """Brings the tables to this version, after a backup."""
     settings, _ = load_settings(home)
-    kept = back_up(settings)
     database = open_database(settings.effective_database_url, _key(settings))
     try:
+        kept = back_up(database, settings, real_world())
         migrate(database)
     finally:
         database.close()
