@@ -6,11 +6,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from federation.cli import access, audit, demo, formats, nodes, peer, policy, record, upkeep
-from federation.cli.output import FAILED, USAGE, Output
+from federation.cli.output import FAILED, Output
 from federation.errors import FederationError
 
 app = typer.Typer(
@@ -41,20 +40,13 @@ for _name, _group in (
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and gives its exit code; errors are printed as one sentence."""
     try:
-        outcome = app(list(arguments), standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
-    except click.exceptions.Abort:
-        return FAILED
-    except click.ClickException as misused:
-        misused.show()
-        return USAGE
+        app(list(arguments))
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else FAILED
     except FederationError as error:
-        try:
-            Output("--json" in arguments).fail(error.message, code=error.code)
-        except click.exceptions.Exit as ended:
-            return ended.exit_code
-    return outcome if isinstance(outcome, int) else 0
+        Output("--json" in arguments).error(error.message, code=error.code)
+        return FAILED
+    return 0
 
 
 def main() -> None:

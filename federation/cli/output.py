@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import typer
@@ -63,13 +63,12 @@ class Output:
         """A remark beside the result, on standard error."""
         self._err.print(sentence, markup=False, style="dim")
 
-    def fail(self, message: str, *, code: str = "FAILED", status: int = FAILED) -> NoReturn:
-        """One sentence, and the command ends with the exit code."""
+    def error(self, message: str, *, code: str) -> None:
+        """One sentence with its code, on standard error; with `--json` an object on standard output."""
         if self.json:
             typer.echo(orjson.dumps({"error": {"code": code, "message": message}}).decode())
         else:
             self._err.print(f"{code}: {message}", markup=False, style="red")
-        raise typer.Exit(status)
 
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:

@@ -1,0 +1,100 @@
+"""The documentation says what is there: settings, commands, scopes, and commands that can be pasted."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from federation.cli import app
+from federation.policies.loading import load_policy
+from federation.policies.tiers import ACTION_SCOPES
+from federation.records.registry import RECORD_TYPES, catalogue
+from federation.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def described(page: str) -> set[str]:
+    """The words in code marks in the first column of a page's tables."""
+    return set(re.findall(r"^\| `([^`]+)`", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its words."""
+    found: dict[str, Any] = {}
+
+    def walk(command: Any, path: tuple[str, ...]) -> None:
+        if hasattr(command, "commands"):
+            for name, inner in command.commands.items():
+                walk(inner, (*path, name))
+        else:
+            found[" ".join(path)] = command
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_every_setting_is_documented_and_no_other() -> None:
+    assert described("settings.md") == set(Settings.model_fields)
+
+
+def test_every_command_is_documented_and_no_other() -> None:
+    assert described("commands.md") == set(commands())
+
+
+def test_every_scope_is_documented() -> None:
+    assert described("scopes.md") >= ACTION_SCOPES | {f"{kind}:open" for kind in RECORD_TYPES}
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_command_that_a_page_shows_exists_with_its_options(page: Path) -> None:
+    known = commands()
+    shown = 0
+    for block in blocks(page.read_text(encoding="utf-8"), "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if "federation" not in (Path(word).name for word in words[:1]):
+                continue
+            arguments = words[1:]
+            name = next((name for name in known if arguments[: len(name.split())] == name.split()), None)
+            assert name is not None, line
+            options = {option for parameter in known[name].params for option in parameter.opts}
+            used = {word.split("=")[0] for word in arguments if word.startswith("--")}
+            assert used <= options | {"--help"}, line
+            shown += 1
+    if page.name in ("README.md", "commands.md"):
+        assert shown > 0
+
+
+def test_policy_files_in_the_docs_pass_every_check() -> None:
+    found = [block for page in (ROOT / "README.md", *PAGES) for block in blocks(page.read_text("utf-8"), "toml")]
+    assert found
+    for block in found:
+        assert tomllib.loads(block)
+        load_policy(block, catalogue(), "docs")
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *ROOT.glob("docs/**/*.md")], ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_no_page_or_file_holds_a_path_of_one_machine_or_the_address_of_a_registry() -> None:
+    wrong = re.compile(r"/wor[k]/|/roo[t]/|py[p]i\.org|pythonhoste[d]|registry\.np[m]")
+    for path in (*ROOT.glob("docs/**/*.md"), ROOT / "README.md", *ROOT.glob("locks/*"), *ROOT.glob("deploy/*")):
+        assert not wrong.search(path.read_text(encoding="utf-8")), path
