@@ -60,8 +60,7 @@ def build_schema(
         if flavour.federated:
             catalog.names[kind.graphql].resolve_reference = staticmethod(_reference(kind.graphql))
         add_connection(catalog, kind.graphql, kind.graphql, f"records of type {kind.graphql}")
-        made = surfaces(kind, codes)
-        _add_asking(catalog, kind.graphql, f"Which records of type {kind.graphql}.", made)
+        _add_asking(catalog, kind.graphql, f"Which records of type {kind.graphql}.", surfaces(kind, codes))
     add_connection(catalog, "Opportunity", "Opportunity", "opportunities")
     add_connection(catalog, "Record", "Record", "records")
     shared = shared_surfaces(registry, codes, OPPORTUNITIES)

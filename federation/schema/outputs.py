@@ -27,9 +27,8 @@ RECORD_SLOTS = (
 """Facts of every record, beside the common fields of the registry."""
 
 
-def add_values(catalog: Catalog) -> None:
-    """Adds the values that know their precision."""
-    catalog.add(
+VALUES: tuple[tuple[str, str, list[Slot]], ...] = (
+    (
         "Period",
         "Days from start to end, both within; an exact day has start = end.",
         [
@@ -37,8 +36,8 @@ def add_values(catalog: Catalog) -> None:
             Slot("end", "Date", "The last day."),
             Slot("precision", "Precision", "DAY where exact, else the span to which it was widened."),
         ],
-    )
-    catalog.add(
+    ),
+    (
         "Amount",
         "Money, exact or as a band in EUR.",
         [
@@ -47,8 +46,8 @@ def add_values(catalog: Catalog) -> None:
             Slot("currency", "str", "The currency (ISO 4217)."),
             Slot("precision", "Precision", "EXACT or BAND."),
         ],
-    )
-    catalog.add(
+    ),
+    (
         "Place",
         "An area, as precise as it may be shown.",
         [
@@ -56,8 +55,8 @@ def add_values(catalog: Catalog) -> None:
             Slot("level", "PlaceLevel", "How large it is."),
             Slot("name", "str", "Its name.", place_name, [LANGUAGE]),
         ],
-    )
-    catalog.add(
+    ),
+    (
         "Count",
         "How many, exact or as a band.",
         [
@@ -65,15 +64,23 @@ def add_values(catalog: Catalog) -> None:
             Slot("maximum", "Optional[int]", "At most this many; null is open."),
             Slot("precision", "Precision", "EXACT or BAND."),
         ],
-    )
-    catalog.add(
+    ),
+    (
         "Contact",
         "How somebody is reached: through the node, without an address.",
         [
             Slot("address", "Optional[str]", "Always null: addresses never leave.", withdrawn_address),
             Slot("relay", "Optional[ID]", "An id under which the node passes messages on."),
         ],
-    )
+    ),
+)
+"""The values that know their precision: name, meaning, fields."""
+
+
+def add_values(catalog: Catalog) -> None:
+    """Adds the values that know their precision."""
+    for name, meaning, slots in VALUES:
+        catalog.add(name, meaning, slots)
 
 
 def add_interfaces(catalog: Catalog, registry: Mapping[str, RecordType], codes: CodeLists) -> None:

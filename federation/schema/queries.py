@@ -54,12 +54,13 @@ def order_of(order: Mapping[str, Any]) -> Any:
     return OrderBy(order["field"].lower(), order.get("direction") == "DESC")
 
 
-def list_fetch(types: tuple[str, ...]) -> Fetch:
-    """A resolver of a list field for the standard executor."""
+def list_fetch(types: tuple[str, ...] | None) -> Fetch:
+    """A resolver of a list field for the standard executor; None is all types."""
 
     def fetch(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
         asked: Asked = info.context
-        return page_of(asked, asked.services.request(info.field_name, types, asked.reader.shapes, arguments))
+        every = tuple(asked.reader.registry) if types is None else types
+        return page_of(asked, asked.services.request(info.field_name, every, asked.reader.shapes, arguments))
 
     return fetch
 
@@ -161,30 +162,26 @@ def page_size(arguments: Mapping[str, Any]) -> int:
     return first
 
 
-def add_query_types(catalog: Catalog) -> None:
-    """Adds the types that stand only at the root."""
-    catalog.enum(
-        "ViewerKind",
-        "The kinds of who asks.",
-        {
-            "ANONYMOUS": "Without a token.",
-            "CLIENT": "A program with a token.",
-            "PEER": "Another node.",
-            "MEMBER": "An account of this node.",
-            "STEWARD": "An account that keeps this node.",
-        },
-    )
-    catalog.add(
+VIEWER_KINDS = {
+    "ANONYMOUS": "Without a token.",
+    "CLIENT": "A program with a token.",
+    "PEER": "Another node.",
+    "MEMBER": "An account of this node.",
+    "STEWARD": "An account that keeps this node.",
+}
+
+ROOT_TYPES: tuple[tuple[str, str, list[Slot]], ...] = (
+    (
         "FieldAccess",
         "How precisely the viewer sees one field.",
         [Slot("field", "str", "The field."), Slot("step", "Step", "EXACT, a coarser step, or WITHHELD.")],
-    )
-    catalog.add(
+    ),
+    (
         "TypeAccess",
         "What the viewer sees of the records of one type.",
         [Slot("type", "RecordType", "The type."), Slot("fields", "list[FieldAccess]", "Each of its fields.")],
-    )
-    catalog.add(
+    ),
+    (
         "Viewer",
         "Who the token is.",
         [
@@ -193,8 +190,8 @@ def add_query_types(catalog: Catalog) -> None:
             Slot("scopes", "list[str]", "The scopes that were granted."),
             Slot("access", "list[TypeAccess]", "What it sees of records shared by this node, by type and field."),
         ],
-    )
-    catalog.add(
+    ),
+    (
         "Term",
         "One code of a list.",
         [
@@ -202,9 +199,9 @@ def add_query_types(catalog: Catalog) -> None:
             Slot("name", "str", "Its name."),
             Slot("broader", "Optional[str]", "The code of its broader term."),
         ],
-    )
-    catalog.add("PeerView", "A node that this one is linked with.", [Slot("name", "str", "What it is called here.")])
-    catalog.add(
+    ),
+    ("PeerView", "A node that this one is linked with.", [Slot("name", "str", "What it is called here.")]),
+    (
         "Change",
         "One record that appeared, changed or left the viewer's view.",
         [
@@ -212,8 +209,8 @@ def add_query_types(catalog: Catalog) -> None:
             Slot("type", "RecordType", "Its type."),
             Slot("record", "Optional[Record]", "As it is now; null where it left the view."),
         ],
-    )
-    catalog.add(
+    ),
+    (
         "ChangePage",
         "Changes in order.",
         [
@@ -224,17 +221,59 @@ def add_query_types(catalog: Catalog) -> None:
                 "reset", "bool", "Whether the view itself changed: forget what is held, and take what follows as all."
             ),
         ],
-    )
+    ),
+)
+"""The types that stand only at the root: name, meaning, fields."""
+
+
+def add_query_types(catalog: Catalog) -> None:
+    """Adds the types that stand only at the root."""
+    catalog.enum("ViewerKind", "The kinds of who asks.", VIEWER_KINDS)
+    for name, meaning, slots in ROOT_TYPES:
+        catalog.add(name, meaning, slots)
+
+
+NETWORK = Slot("network", "Optional[Network]", "This node's own network.", fetch_network)
+VIEWER = Slot("viewer", "Viewer", "Who the token is, and what it sees.", fetch_viewer)
+SEARCH = Slot(
+    "search",
+    "RecordConnection",
+    "Records in which every word occurs in text that the viewer sees; titles first.",
+    list_fetch(None),
+    [
+        Argument("text", "str", "Words; all of them must occur."),
+        Argument("types", "Optional[list[RecordType]]", "Only these types."),
+        *paging_arguments(),
+    ],
+)
+TERMS = Slot(
+    "terms",
+    "list[Term]",
+    "The terms of a code list.",
+    fetch_terms,
+    [
+        Argument("list", "TermList", "The list."),
+        Argument("language", "Optional[str]", "A BCP 47 tag; English where there is no name in it."),
+    ],
+)
+CHANGES = Slot(
+    "changes",
+    "ChangePage",
+    "What changed in the viewer's view.",
+    fetch_changes,
+    [
+        Argument("after", "Optional[str]", "The cursor of the last page; everything without it."),
+        Argument("first", "Optional[int]", "How many, at most 100; 20 unless told."),
+        Argument("types", "Optional[list[RecordType]]", "Only these types."),
+    ],
+)
 
 
 def query_slots(
     registry: Mapping[str, RecordType], opportunities: Sequence[str], administers: Sequence[object]
 ) -> list[Slot]:
     """The fields of Query."""
-    slots = [
-        Slot("network", "Optional[Network]", "This node's own network.", fetch_network),
-        Slot("viewer", "Viewer", "Who the token is, and what it sees.", fetch_viewer),
-    ]
+    slots = [NETWORK, VIEWER]
     for key, kind in registry.items():
         arguments = page_arguments(kind.graphql)
         slots.append(Slot(plural(key), kind.graphql + "Connection", kind.meaning, list_fetch((key,)), arguments))
@@ -247,38 +286,9 @@ def query_slots(
             list_fetch(tuple(opportunities)),
             page_arguments("Opportunity"),
         ),
-        Slot(
-            "search",
-            "RecordConnection",
-            "Records in which every word occurs in text that the viewer sees; titles first.",
-            list_fetch(tuple(registry)),
-            [
-                Argument("text", "str", "Words; all of them must occur."),
-                Argument("types", "Optional[list[RecordType]]", "Only these types."),
-                *paging_arguments(),
-            ],
-        ),
+        SEARCH,
         Slot("node", "Optional[Node]", "A record by its id.", fetch_node, [Argument("id", "ID", "A global id.")]),
-        Slot(
-            "terms",
-            "list[Term]",
-            "The terms of a code list.",
-            fetch_terms,
-            [
-                Argument("list", "TermList", "The list."),
-                Argument("language", "Optional[str]", "A BCP 47 tag; English where there is no name in it."),
-            ],
-        ),
+        TERMS,
         Slot("peers", "list[PeerView]", "Linked nodes, for those who keep them.", fetch_peers, directives=administers),
-        Slot(
-            "changes",
-            "ChangePage",
-            "What changed in the viewer's view.",
-            fetch_changes,
-            [
-                Argument("after", "Optional[str]", "The cursor of the last page; everything without it."),
-                Argument("first", "Optional[int]", "How many, at most 100; 20 unless told."),
-                Argument("types", "Optional[list[RecordType]]", "Only these types."),
-            ],
-        ),
+        CHANGES,
     ]
