@@ -16,6 +16,7 @@ from federation.peers.agreements import EXCHANGE, effective_scopes, token_scopes
 from federation.peers.trust import Self
 from federation.records.registry import catalogue
 from federation.storage.database import Database, open_database
+from federation.storage.tables import origins
 from federation.world import World
 
 CATALOGUE = catalogue()
@@ -70,7 +71,7 @@ def make(tmp_path: Path, clock: Clock):
         world = World(clock, seed=name.encode().ljust(32, b"."))
         database = open_database(f"sqlite:///{tmp_path / name}.db")
         opened.append(database)
-        SQLModel.metadata.create_all(database.engine, tables=[agreements.PEERS, trust.INVITATIONS])
+        SQLModel.metadata.create_all(database.engine, tables=[agreements.PEERS, trust.INVITATIONS, origins])
         return Node(Self(name, f"https://{name}.example", generate_keys(world, name)), database, world)
 
     yield make

@@ -93,8 +93,12 @@ class Holding:
         return received.held(conn, pid, type_key, after, upto)
 
     def drop_ended(self, pid: int, now: int) -> int:
-        """Let go of relayed records whose signature has ended: their origin has not renewed them. Gives how many."""
+        """Let go of relayed records whose signature has ended: their origin has not renewed them. Looks once a
+        day; gives how many."""
+        day, looked = str(now // 86_400), f"{state.SIGNATURES_SEEN}{pid}"
         with self._database.read() as conn:
+            if state.meta_value(conn, looked) == day:
+                return 0
             ended = [
                 Gone(type_key, bytes(row.id), row.thumbprint)
                 for type_key, kind in RECORD_TYPES.items()
@@ -106,6 +110,8 @@ class Holding:
             with self._database.write() as conn:
                 self._intake.accept(conn, pid, (), ended[start : start + LETTING_GO])
                 state.set_meta(conn, state.ERASE_DUE, NOW)
+        with self._database.write() as conn:
+            state.set_meta(conn, looked, day)
         return len(ended)
 
     def erase_if_due(self, now: int) -> bool:

@@ -178,7 +178,7 @@ class ExchangeLoop:
 
     def _until_next(self) -> float:
         now = self._world.now()
-        pauses = [LONGEST_SLEEP_SECONDS]
+        pauses = [min(LONGEST_SLEEP_SECONDS, float(self._interval))]
         for who in partners(self._database):
             next_try = state.sync_state_of(self._database, who.pid).next_try
             if not who.frozen:

@@ -35,6 +35,7 @@ RECONCILE_PATH = "/exchange/reconcile"
 SCOPES = frozenset({EXCHANGE})
 ANSWER_BYTES = 16 * 1024 * 1024
 MAX_RESTARTS = 3
+MAX_ANSWERS = 4096
 _ORDER = {key: place for place, key in enumerate(RECORD_TYPES)}
 _OVER = "~"
 """In the place of a type in a run: all types were told."""
@@ -50,6 +51,10 @@ class Session(Protocol):
     def stream(self, issuer: str, scopes: frozenset[str], method: str, path: str, **more: Any) -> Any:
         """One request with token and proof; a context manager of an answer with status, headers and chunks."""
         ...
+
+
+class AnswerCut(AnswerBroken):
+    """The answer ended before its end. The next pull goes on after the last checkpoint."""
 
 
 class ReconcileNeeded(Conflict):
@@ -125,8 +130,9 @@ class Puller:
         """
         tally = _Tally()
         try:
-            more, restarts = True, 0
-            while more and not self._stopping():
+            more, restarts, answers = True, 0, 0
+            while more and answers < MAX_ANSWERS and not self._stopping():
+                answers += 1
                 try:
                     more = self._one(who, tally, progress)
                 except ReconcileNeeded:
@@ -134,6 +140,11 @@ class Puller:
                     if restarts > MAX_RESTARTS:
                         raise
                     self._begin(state.sync_state_of(self._database, who.pid))
+                except AnswerCut:
+                    raise
+                except AnswerBroken:
+                    self._begin(state.sync_state_of(self._database, who.pid))
+                    raise
         finally:
             self._holding.drop_ended(who.pid, self._world.timestamp())
             self._holding.erase_if_due(self._world.timestamp())
@@ -154,10 +165,11 @@ class Puller:
 
     def _changes(self, who: Partner, now: SyncState, tally: _Tally, progress: Progress) -> bool:
         asked = {"incarnation": now.incarnation, "epoch": now.epoch, "cursor": now.cursor, "limit": ANSWER_BYTES}
-        arrival, batch, first = self._arrival(who), _Batch(), now.cursor
+        arrival, batch, content = self._arrival(who), _Batch(), 0
         with self._ask(who, CHANGES_PATH, asked) as answer:
             for item, size in self._items(answer):
                 if self._take(arrival, batch, item, size):
+                    content += 1
                     continue
                 if item["k"] not in ("check", "end"):
                     raise AnswerBroken("The answer holds a line that has no place in it.")
@@ -167,10 +179,10 @@ class Puller:
                     progress(tally.taken + tally.withdrawn)
                     batch = _Batch()
                 if item["k"] == "end":
-                    return item.get("more") is True and now.cursor != first
+                    return _more(item, content)
                 if self._stopping():
                     return False
-        raise AnswerBroken("The answer was cut off; what came whole was taken in.")
+        raise AnswerCut("The answer was cut off; what came whole was taken in.")
 
     def _reconcile(self, who: Partner, now: SyncState, tally: _Tally, progress: Progress) -> bool:
         run = now.run or Run("")
@@ -182,13 +194,13 @@ class Puller:
             "after": run.after and b64(bytes.fromhex(run.after)),
             "limit": ANSWER_BYTES,
         }
-        arrival, batch, begun = self._arrival(who), _Batch(), None
+        arrival, batch, content, begun = self._arrival(who), _Batch(), 0, None
         with self._ask(who, RECONCILE_PATH, asked) as answer:
             for item, size in self._items(answer):
                 if item["k"] == "start" and begun is None:
                     begun = {"incarnation": _token(item.get("n")), "epoch": _epoch(item.get("e"))}
                 elif self._take(arrival, batch, item, size):
-                    continue
+                    content += 1
                 elif begun is None:
                     raise AnswerBroken("The answer does not say where it begins.")
                 elif item["k"] == "check":
@@ -200,14 +212,14 @@ class Puller:
                     if self._stopping():
                         return False
                 elif item["k"] == "end":
-                    if item.get("more") is True:
-                        return now.run != run
+                    if _more(item, content):
+                        return True
                     done = Run(run.name, _OVER, None)
                     self._apply(who, now, arrival, batch, tally, **begun, run=done, cursor=_token(item.get("c")))
                     return True
                 else:
                     raise AnswerBroken("The answer holds a line that has no place in it.")
-        raise AnswerBroken("The answer was cut off; what came whole was taken in.")
+        raise AnswerCut("The answer was cut off; what came whole was taken in.")
 
     def _reached(self, run: Run, item: Mapping[str, Any]) -> Run:
         """Where a range ends: the types come in their order, and the ids within a type in theirs."""
@@ -270,10 +282,8 @@ class Puller:
             puts = list(batch.puts.values())
             narrowing = now.run is not None
             counts = self._holding.apply(conn, who.pid, arrival, puts, list(gone.values()), narrowing=narrowing)
-            for poison in batch.poison:
-                state.quarantine_item(
-                    conn, who.pid, poison.type, poison.origin, poison.id, poison.reason, self._world.now()
-                )
+            named = ((each.type, each.origin, each.id, each.reason) for each in batch.poison)
+            state.set_aside(conn, who.pid, named, self._world.now())
         tally.taken += counts.put + counts.unchanged
         tally.withdrawn += counts.withdrawn
         tally.quarantined += counts.quarantined + len(batch.poison)
@@ -327,6 +337,14 @@ class Puller:
         for raw in lines(chunks, max_bytes=self._caps.answer_bytes, max_line=self._caps.line_bytes):
             if raw:
                 yield parsed(raw), len(raw)
+
+
+def _more(item: Mapping[str, Any], content: int) -> bool:
+    """Whether to ask on. An answer without content that promises more would go on for ever."""
+    more = item.get("more") is True
+    if more and content == 0:
+        raise AnswerBroken("The answer holds nothing and promises more.")
+    return more
 
 
 def _token(value: Any) -> str:

@@ -11,7 +11,7 @@ import hmac
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
@@ -31,9 +31,11 @@ from federation.policies.rules import Policy
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES
 from federation.storage import journal
+from federation.storage.bounded import Bounded
 from federation.storage.database import Database
 from federation.storage.journal import Position
 from federation.storage.peering import keep_signed
+from federation.storage.viewing import rights_key
 from federation.world import World
 
 CHANGES_PATH = "/exchange/changes"
@@ -65,6 +67,7 @@ class Source:
     policy: Callable[[], Policy]
     codes_version: str
     max_hops: int = 2
+    classes: Bounded[str] = field(default_factory=lambda: Bounded(MAX_CLASSES))
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,17 @@ def check_viewer(viewer: Viewer) -> None:
 def class_of(source: Source, policy: Policy, viewer: Viewer) -> str:
     """The class of a peer: what it sees, under which terms that goes on, and in which period its signatures fall, so
     that they are renewed before they end."""
+    period = source.world.timestamp() // pv.PERIOD_SECONDS
+    key = (policy.version, viewer.subject, rights_key(viewer), period)
+    return source.classes.get(key) or source.classes.put(key, _class_of(source, policy, viewer, period))
+
+
+def _class_of(source: Source, policy: Policy, viewer: Viewer, period: int) -> str:
     seen = class_key(policy, viewer, policy.catalogue, source.codes_version)
     read = sorted({scope.partition(":")[0] for scope in rights(viewer)} & RECORD_TYPES.keys())
     own = [terms_of_own(policy, key, source.max_hops).hash for key in read if RECORD_TYPES[key].relayable]
-    period = source.world.timestamp() // pv.PERIOD_SECONDS if own and source.max_hops > 1 else 0
-    return state.digest([seen, sorted(rights(viewer)), own, period, source.me.keys.origin if own else ""])
+    signed = [period, source.me.keys.origin] if own and source.max_hops > 1 else []
+    return state.digest([seen, sorted(rights(viewer)), own, signed])
 
 
 def stand(source: Source, issuer: str) -> _Now:
@@ -131,6 +140,7 @@ def changes(source: Source, issuer: str, asked: Mapping[str, Any]) -> Iterator[b
         low, high = journal.floor(conn), journal.head(conn)
     if position is None or not low <= position <= max(high, low):
         raise Reconcile("The slice has to be pulled anew.")
+    state.note_confirmed(source.database, now.standing, cursor, source.world.now())
     return _eager(_changes(source, now, cursor, position, limit))
 
 

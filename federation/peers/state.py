@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from federation.errors import Conflict
 from federation.storage.database import Database
 from federation.storage.journal import Position
-from federation.storage.tables import grants, leases, meta, quarantine, served, sync_state
+from federation.storage.tables import grants, leases, meta, peer_ack, quarantine, served, sync_state
 from federation.world import World
 
 INCARNATION = "incarnation"
 ERASE_DUE = "erase_due"
 ERASED_AT = "erased_at"
+SIGNATURES_SEEN = "signatures_seen:"
+MOST_QUARANTINED = 10_000
 
 
 def meta_value(conn: Connection, key: str) -> str | None:
@@ -138,6 +140,34 @@ def move_served(conn: Connection, standing: Standing, token: str, position: Posi
     conn.execute(update(served).where(served.c.sid == newest).values(pos_to=str(position)))
 
 
+def note_confirmed(database: Database, standing: Standing, cursor: str, at: datetime) -> None:
+    """Remember the cursor that a peer came back with: up to there its slice was its view. Nothing is written where
+    that is known already, so that an idle peer costs no write."""
+    with database.read() as conn:
+        row = conn.execute(select(peer_ack).where(peer_ack.c.peer == standing.pid)).one_or_none()
+    if row is not None and (row.incarnation, row.epoch, row.cursor) == (standing.incarnation, standing.epoch, cursor):
+        return
+    with database.write() as conn:
+        conn.execute(delete(peer_ack).where(peer_ack.c.peer == standing.pid))
+        conn.execute(
+            insert(peer_ack).values(
+                peer=standing.pid,
+                incarnation=standing.incarnation,
+                epoch=standing.epoch,
+                cursor=cursor,
+                at=at.isoformat(),
+            )
+        )
+
+
+def prune_served(database: Database, before: datetime) -> int:
+    """Forget what was served before a moment, but for the last of each peer, from which it goes on. Gives how many."""
+    newest = select(func.max(served.c.sid)).group_by(served.c.peer)
+    old = (served.c.at < before.isoformat()) & served.c.sid.not_in(newest)
+    with database.write() as conn:
+        return conn.execute(delete(served).where(old)).rowcount
+
+
 # What is pulled from a peer
 
 
@@ -233,19 +263,28 @@ def note_result(
         conn.execute(update(sync_state).where(sync_state.c.via == pid).values(**values))
 
 
-def quarantine_item(
-    conn: Connection, pid: int, type_key: str, origin: str, id: bytes, reason: str, at: datetime
-) -> None:
-    """Keep word of an item that was not taken in: whose it was said to be and why, never what it held."""
-    key = {"via": pid, "type": type_key[:64], "origin": origin[:64], "id": id[:16]}
+def set_aside(conn: Connection, pid: int, poison: Iterable[tuple[str, str, bytes, str]], at: datetime) -> None:
+    """Keep word of items that were not taken in, (type, origin, id, reason): whose they were said to be and why, never
+    what they held. A peer that sends nothing but poison fills no disk: there is an end to what is kept of one peer."""
+    poison = list(poison)
+    if not poison:
+        return
+    there = conn.execute(select(func.count()).select_from(quarantine).where(quarantine.c.via == pid)).scalar_one()
+    rows = {
+        (type_key[:64], origin[:64], id[:16]): reason[:200]
+        for type_key, origin, id, reason in poison[: max(0, MOST_QUARANTINED - there)]
+    }
     dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(quarantine).values(**key, reason=reason[:200], at=at.isoformat())
-    conn.execute(
-        statement.on_conflict_do_update(
-            index_elements=["via", "type", "origin", "id"],
-            set_={"reason": statement.excluded.reason, "at": statement.excluded.at},
+    for (type_key, origin, id), reason in rows.items():
+        statement = dialect.insert(quarantine).values(
+            via=pid, type=type_key, origin=origin, id=id, reason=reason, at=at.isoformat()
         )
-    )
+        conn.execute(
+            statement.on_conflict_do_update(
+                index_elements=["via", "type", "origin", "id"],
+                set_={"reason": statement.excluded.reason, "at": statement.excluded.at},
+            )
+        )
 
 
 def take_lease(database: Database, name: str, holder: str, now: int, seconds: int) -> bool:

@@ -23,7 +23,7 @@ from federation.peers.agreements import PEERS, Partner
 from federation.peers.origins import load_key
 from federation.peers.provenance import ProvenanceInvalid
 from federation.storage.database import Database
-from federation.storage.peering import Invitation
+from federation.storage.peering import Invitation, pin_origin
 from federation.world import World
 
 INVITATIONS: Table = Invitation.__table__  # type: ignore[attr-defined]
@@ -255,6 +255,7 @@ def _pin(conn: Connection, said: _Presented, name: str | None) -> None:
     }
     if found:
         conn.execute(update(PEERS).where(PEERS.c.pid == found[0].pid).values(**pinned))
+        pin_origin(conn, said.provenance.thumbprint, found[0].name, said.provenance.jwk)
         return
     taken = set(conn.execute(select(PEERS.c.name)).scalars())
     if name is not None and name in taken:
@@ -262,6 +263,7 @@ def _pin(conn: Connection, said: _Presented, name: str | None) -> None:
     wanted = name or said.name
     free = next(each for each in (wanted, *(f"{wanted}-{n}" for n in range(2, 10_000))) if each not in taken)
     conn.execute(insert(PEERS).values(name=free, frozen=False, scopes="[]", narrowing="[]", **pinned))
+    pin_origin(conn, said.provenance.thumbprint, free, said.provenance.jwk)
 
 
 def _linked(database: Database, issuer: str) -> Partner:

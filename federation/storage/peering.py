@@ -5,13 +5,13 @@ Rows hold public keys and hashes of codes only, never a code, a private key or a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Text, delete, func, insert, select
+from sqlalchemy import Connection, Text, delete, func, insert, select, update
 from sqlmodel import Field, SQLModel
 
-from federation.storage import tables
+from federation.storage import items, tables
 
 
 class Peer(SQLModel, table=True):
@@ -143,6 +143,13 @@ def origin_row(conn: Connection, oid: int | None = None, thumbprint: str = "") -
     origins = tables.origins
     where = origins.c.oid == oid if oid is not None else origins.c.thumbprint == thumbprint
     return conn.execute(select(origins).where(where, origins.c.jwk.is_not(None))).one_or_none()
+
+
+def pin_origin(conn: Connection, thumbprint: str, name: str, jwk: Mapping[str, Any]) -> None:
+    """Write down a peer's own key and the name that it has here: nobody else's word changes that name."""
+    items.remember_origin(conn, thumbprint, name, jwk, ())
+    origins = tables.origins
+    conn.execute(update(origins).where(origins.c.thumbprint == thumbprint).values(name=name, pinned=1))
 
 
 def _parts(rids: Sequence[Any]) -> Iterator[Sequence[Any]]:
