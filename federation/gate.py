@@ -7,14 +7,15 @@ tell absent from forbidden; above `open` nothing leaves before the ledger has it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from federation.audit import Ledger
-from federation.errors import CostExceeded, NotFound
+from federation.errors import NotFound
 from federation.policies.decide import class_key
 from federation.policies.rules import Policy
 from federation.policies.viewer import Viewer
@@ -23,7 +24,7 @@ from federation.records.filters import Filter
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
 from federation.storage.bounded import Bounded
-from federation.storage.cost import SMALL_CLASS, check_fields
+from federation.storage.cost import check_fields
 from federation.storage.cursors import CursorSeal
 from federation.storage.database import Database
 from federation.storage.dialect import dialect_of
@@ -31,9 +32,9 @@ from federation.storage.following import ChangePage, follow
 from federation.storage.ids import pairwise_id, parse_global_id
 from federation.storage.journal import START, Position
 from federation.storage.naming import PlaceNames
-from federation.storage.paging import NOTHING_ASKED, Asked, Page, PageRequest, Row, Seal, ask, made_rows, sealer
+from federation.storage.paging import Asked, Page, PageRequest, Row, Seal, ask, made_rows, sealer
 from federation.storage.pairwise import pairwise_parameters
-from federation.storage.preparing import Prepared, crossings, prepared
+from federation.storage.preparing import ClassSizes, Crossing, Prepared, crossings, prepared
 from federation.storage.relation import OrderBy, Relation, fetch, parameters
 from federation.storage.shapes import Shape, ShapeField
 from federation.storage.slices import Changes, Item, Slices
@@ -57,13 +58,12 @@ class Gate:
     ) -> None:
         self._database, self._policy, self._ledger, self._secret = database, policy, ledger, secret
         self._dialect = dialect_of(database.dialect)
-        self._context = Context(codes)
+        self._context, self._names = Context(codes), PlaceNames(codes)
         self._seal = CursorSeal(secret)
-        self._names = PlaceNames(codes)
         self._shelf = TermsShelf()
         self._views: Bounded[View] = Bounded(2000)
         self._prepared: Bounded[Prepared] = Bounded(2000)
-        self._sizes: Bounded[tuple[int, int]] = Bounded(500)
+        self._sizes = ClassSizes()
 
     def visible(self, viewer: Viewer, type_key: str) -> View:
         """All that the viewer sees of a type: arms of rows, each with one projection. KeyError for no type."""
@@ -101,7 +101,7 @@ class Gate:
                 mark = self._seal.open(request.after, asked.binding(ready.views, viewer.subject))
                 values |= {"after_key": mark.key, "after_id": mark.id}
                 statement = ready.relation.next_page
-            self._check_cost(connection, viewer, ready)
+            self._sizes.check(connection, ready, values)
             found = fetch(connection, ready.relation, statement, values)
         rows = self._out(viewer, "page", policy, ready, found[: request.first], seal)
         return Page(rows, len(found) > request.first, request.after is not None)
@@ -128,24 +128,20 @@ class Gate:
         return next(iter(self._out(viewer, "get", policy, ready, found, seal)), None)
 
     def count(
-        self,
-        viewer: Viewer,
-        type_keys: Sequence[str],
-        where: Filter | None = None,
-        search: str | None = None,
-        *,
-        also: Mapping[str, Filter] | None = None,
+        self, viewer: Viewer, type_keys: Sequence[str], where: Filter | None = None, search: str | None = None,
+        *, also: Mapping[str, Filter] | None = None,
     ) -> int:
         """How many records match in the viewer's projections; 1001 means more than a thousand. Errors as of `page`."""
         asked = ask(PageRequest(tuple(type_keys), {}, where, search=search, also=also or {}), self._context)
         policy = self._policy()
         with self._database.reader() as connection:
             ready = self._ready(connection, policy, viewer, asked)
-            self._check_cost(connection, viewer, ready)
             values = self._values(viewer, ready.relation, asked) | {"limit": COUNT_CAP}
+            self._sizes.check(connection, ready, values)
             found = fetch(connection, ready.relation, ready.relation.counted, values)
         for source in ready.relation.sources:
-            self._enter(viewer, "count", source.type_key, [], source.mask, source.above or source.told, policy)
+            above = source.above or source.told
+            self._enter(viewer, "count", policy, Crossing(source.type_key, above, 0, (), source.mask))
         return int(found[0][0]) if found else 0
 
     def home(self, viewer: Viewer, gid: str) -> dict[str, Any]:
@@ -160,35 +156,25 @@ class Gate:
                 found = connection.execute(statement, {"gid": gid}).fetchone()
         if found is None:
             raise NotFound("There is no record with this id.", field="id")
-        self._enter(viewer, "home", type_key, [gid], full_mask(type_key), True, self._policy())
+        crossing = Crossing(type_key, True, 1, (gid,), full_mask(type_key))
+        self._enter(viewer, "home", self._policy(), crossing)
         return json.loads(found[0])
 
     def since(
-        self,
-        viewer: Viewer,
-        after: Position,
-        most_bytes: int,
-        *,
-        scanned: Position = START,
+        self, viewer: Viewer, after: Position, most_bytes: int, *, scanned: Position = START,
         connection: Connection | None = None,
     ) -> Changes:
         """What the viewer's class saw happen after a position, for the exchange: its pages are entered as served, not
         in the ledger. `connection`: the snapshot in which the grant was read; `scanned`: see `Slices.since`."""
-        policy = self._policy()
-        if connection is None:
-            with self._database.read() as snapshot:
-                return self._slices(snapshot, policy, viewer).since(after, most_bytes, scanned)
-        return self._slices(connection, policy, viewer).since(after, most_bytes, scanned)
+        with self._snapshot(self._policy(), viewer, connection) as slices:
+            return slices.since(after, most_bytes, scanned)
 
     def slice(
         self, viewer: Viewer, type_key: str, after_id: bytes, limit: int, *, connection: Connection | None = None
     ) -> tuple[Item, ...]:
         """All that the viewer's class sees of a type, in the order of shown ids after one; as of `since`."""
-        policy = self._policy()
-        if connection is None:
-            with self._database.read() as snapshot:
-                return self._slices(snapshot, policy, viewer).slice(type_key, after_id, limit)
-        return self._slices(connection, policy, viewer).slice(type_key, after_id, limit)
+        with self._snapshot(self._policy(), viewer, connection) as slices:
+            return slices.slice(type_key, after_id, limit)
 
     def changes(
         self, viewer: Viewer, after: str | None, first: int, types: Sequence[str] = tuple(RECORD_TYPES)
@@ -198,21 +184,22 @@ class Gate:
         ask(PageRequest(tuple(types), {}, first=first), self._context)
         policy = self._policy()
         name = class_key(policy, viewer, policy.catalogue, self._context.codes.version)
-        with self._database.read() as snapshot:
-            slices = self._slices(snapshot, policy, viewer, types)
+        with self._snapshot(policy, viewer, None, types) as slices:
             page = follow(slices, types, f"{name} {viewer.subject}", self._seal, after, first)
         for item in page.items:
-            self._enter(viewer, "changes", item.type, [item.gid], 0, item.above, policy)
+            self._enter(viewer, "changes", policy, Crossing(item.type, item.above, 1, (item.gid,)))
         return page
 
-    def _slices(
-        self, snapshot: Connection, policy: Policy, viewer: Viewer, types: Sequence[str] = tuple(RECORD_TYPES)
-    ) -> Slices:
-        raw = snapshot.connection.driver_connection
-        sight = Sight.of(policy, viewer, self._shelf.version(raw))
-        views = {key: self._view(raw, sight, key) for key in types}
-        made = pairwise_parameters(self._secret, viewer.subject)
-        return Slices(snapshot, self._dialect, views, made, partial(pairwise_id, self._secret, viewer.subject))
+    @contextmanager
+    def _snapshot(
+        self, policy: Policy, viewer: Viewer, connection: Connection | None, types: Sequence[str] = tuple(RECORD_TYPES)
+    ) -> Iterator[Slices]:
+        with nullcontext(connection) if connection is not None else self._database.read() as snapshot:
+            raw = snapshot.connection.driver_connection
+            sight = Sight.of(policy, viewer, self._shelf.version(raw))
+            views = {key: self._view(raw, sight, key) for key in types}
+            made = pairwise_parameters(self._secret, viewer.subject)
+            yield Slices(snapshot, self._dialect, views, made, partial(pairwise_id, self._secret, viewer.subject))
 
     def _view(self, connection: Any, sight: Sight, type_key: str) -> View:
         known = self._views.get((sight.key, type_key))
@@ -227,16 +214,15 @@ class Gate:
     ) -> Prepared:
         """What was prepared for these rights and this structure, made now if there is none."""
         sight = Sight.of(policy, viewer, self._shelf.version(connection))
-        key = (sight.key, asked.key)
-        if known is not None and known.key == key:
+        if known is not None and (known.rights, known.structure) == (sight.key, asked.key):
             return known
-        ready = self._prepared.get(key)
+        ready = self._prepared.get((sight.key, asked.key))
         if ready is None:
             views = tuple(self._view(connection, sight, each.key) for each in asked.types)
             check_fields(views, asked.where, asked.order)
             networks = self._view(connection, sight, "network") if asked.tells_origin else None
             relation = Relation(self._dialect, self._context.codes, views, asked.shapes, networks, asked.query)
-            ready = self._prepared.put(key, prepared(key, relation))
+            ready = self._prepared.put((sight.key, asked.key), prepared(sight.key, asked.key, relation))
         return ready
 
     def _values(self, viewer: Viewer, relation: Relation, asked: Asked) -> dict[str, Any]:
@@ -244,35 +230,21 @@ class Gate:
         made = pairwise_parameters(self._secret, viewer.subject) if relation.pairwise else {}
         return parameters(relation, asked.values(), asked.words) | made
 
-    def _check_cost(self, connection: Any, viewer: Viewer, ready: Prepared) -> None:
-        """Refuses a pair of filter and order that is not declared, where the viewer's own class is large. The class is
-        counted anew only after a write: how long that takes tells nothing of what matches."""
-        for view, size in ready.small:
-            written = connection.execute("SELECT coalesce(max(pos),0) FROM change").fetchone()[0]
-            key = (ready.key, view.type.key)
-            known = self._sizes.get(key)
-            if known is None or known[0] != written:
-                values = self._values(viewer, size, NOTHING_ASKED) | {"limit": SMALL_CLASS + 1}
-                known = self._sizes.put(key, (written, fetch(connection, size, size.counted, values)[0][0]))
-            if known[1] > SMALL_CLASS:
-                raise CostExceeded("This filter and order are not indexed together; ask for fewer, or order otherwise.")
-
     def _out(
         self, viewer: Viewer, kind: str, policy: Policy, ready: Prepared, found: Sequence[Any], seal: Seal
     ) -> tuple[Row, ...]:
         """Rows that may leave: everything above `open` is in the ledger then."""
-        for type_key, gids, mask, above in crossings(ready.relation, found):
-            self._enter(viewer, kind, type_key, gids, mask, above, policy)
+        for crossing in crossings(ready.relation, found):
+            self._enter(viewer, kind, policy, crossing)
         rows = made_rows(found, [source.type_key for source in ready.relation.sources], seal)
         if ready.named:
             for row in rows:
                 row.json = self._names.put_into(row.json)
         return rows
 
-    def _enter(
-        self, viewer: Viewer, kind: str, type_key: str, gids: Sequence[str], mask: int, above: bool, policy: Policy
-    ) -> None:
-        if above:
-            self._ledger.enter(viewer.subject, kind, type_key, gids, mask, policy.version)
+    def _enter(self, viewer: Viewer, kind: str, policy: Policy, crossing: Crossing) -> None:
+        if crossing.above:
+            gids, mask = crossing.gids, crossing.mask
+            self._ledger.enter(viewer.subject, kind, crossing.type, gids, mask, policy.version)
         else:
-            self._ledger.count_open(kind, type_key, len(gids))
+            self._ledger.count_open(kind, crossing.type, crossing.rows)

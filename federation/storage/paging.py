@@ -19,13 +19,12 @@ from federation.storage.conditions import normalised, structure
 from federation.storage.cost import implied_order
 from federation.storage.cursors import CursorSeal, Mark
 from federation.storage.relation import OrderBy, Query
-from federation.storage.shapes import Shape, ShapeField
+from federation.storage.shapes import ID_ONLY, Shape
 from federation.storage.view import View
 from federation.storage.writing import WORD_LENGTH
 
 MAX_FIRST = 100
 MAX_WORDS = 16
-ID_ONLY: Shape = (ShapeField("id", "id"),)
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,6 @@ class Asked:
         return hashlib.sha256(body.encode("utf-8", "surrogatepass")).digest()
 
 
-NOTHING_ASKED = Asked((), (), None, (None,), None, (), False, False, None)
-"""All records of one view: no filter, no order, no search."""
-
 Seal: TypeAlias = Callable[[Mark], str]
 """Seals the marks of one query."""
 
@@ -154,19 +150,20 @@ def _words(text: str) -> tuple[str, ...]:
 class Row:
     """One record: `json` (the shape as JSON text), `gid`, `type`, and `cursor`, sealed when it is asked for."""
 
-    __slots__ = ("_mark", "_seal", "gid", "json", "type")
+    __slots__ = ("_id", "_key", "_seal", "gid", "json", "type")
 
-    def __init__(self, json: str, gid: str, type: str, mark: Mark, seal: Seal) -> None:
+    def __init__(self, json: str, gid: str, type: str, key: str | int | None, id: bytes, seal: Seal) -> None:
         self.json = json
         self.gid = gid
         self.type = type
-        self._mark = mark
+        self._key = key
+        self._id = id
         self._seal = seal
 
     @property
     def cursor(self) -> str:
         """The cursor that names this record as the last one seen."""
-        return self._seal(self._mark)
+        return self._seal(Mark(self._key, self._id))
 
 
 @dataclass(frozen=True)
@@ -193,5 +190,5 @@ def sealer(seal: CursorSeal, binding: Callable[[], bytes]) -> Seal:
 def made_rows(found: Sequence[Sequence[Any]], types: Sequence[str], seal: Seal) -> tuple[Row, ...]:
     """Rows of what a statement gave; `types` by the number of its source."""
     return tuple(
-        [Row(text, gid, types[arm], Mark(key, id), seal) for text, key, id, gid, arm, _, _ in found]  # see COLUMNS
+        [Row(text, gid, types[arm], key, id, seal) for text, key, id, gid, arm, _, _ in found]  # see COLUMNS
     )

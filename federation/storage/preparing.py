@@ -3,22 +3,26 @@ ledger has to know of its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from federation.storage.cost import views_that_must_be_small
-from federation.storage.relation import Query, Relation
+from federation.errors import CostExceeded
+from federation.storage.bounded import Bounded
+from federation.storage.cost import SMALL_CLASS, views_that_must_be_small
+from federation.storage.relation import Query, Relation, fetch
 from federation.storage.shapes import NAME_MARK
 from federation.storage.view import View
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Statements of a request, so that a run builds no SQL. `key` names rights and structure. `small`: the views whose
-    class has to be small for this query, each with the relation that counts it. `named`: rows hold marks of places."""
+    """Statements of a request, so that a run builds no SQL. `rights` and `structure` name for whom and for what.
+    `small`: the views whose class has to be small for this query, each with the relation that counts it. `named`: rows
+    hold marks where names of places belong."""
 
-    key: Hashable
+    rights: Hashable
+    structure: Hashable
     relation: Relation
     small: tuple[tuple[View, Relation], ...]
     named: bool
@@ -29,26 +33,57 @@ class Prepared:
         return self.relation.views
 
 
-def prepared(key: Hashable, relation: Relation) -> Prepared:
+def prepared(rights: Hashable, structure: Hashable, relation: Relation) -> Prepared:
     """The statements of a relation."""
     named = NAME_MARK in (relation.first_page or "")  # this also gathers all bindings, before threads share them
     small = tuple(
-        (view, Relation(relation.dialect, relation.codes, (view,), ((),), None, Query((None,))))
+        (view, Relation(relation.dialect, relation.codes, (view,), ((),), None, Query((None,), own=relation.query.own)))
         for view in views_that_must_be_small(relation.views, relation.query)
     )
-    return Prepared(key, relation, small, named)
+    return Prepared(rights, structure, relation, small, named)
 
 
-def crossings(relation: Relation, found: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[str], int, bool]]:
-    """What leaves with these rows, for the ledger: (type, shown ids, mask of steps, whether any of it is above `open`).
-    Records that are not CLEAR are above `open` whatever is shown of them."""
+class ClassSizes:
+    """How many rows the classes of viewers have, up to one more than is small."""
+
+    def __init__(self) -> None:
+        self._known: Bounded[tuple[int, int]] = Bounded(500)
+
+    def check(self, connection: Any, ready: Prepared, values: Mapping[str, Any]) -> None:
+        """Raises CostExceeded where a view that has to be small is not. A class is counted anew only after a write: how
+        long that takes tells nothing of what matches. `values`: the parameters of the request."""
+        for view, relation in ready.small:
+            written = connection.execute("SELECT coalesce(max(pos),0) FROM change").fetchone()[0]
+            key = (ready.rights, view.type.key, relation.query.own)
+            known = self._known.get(key)
+            if known is None or known[0] != written:
+                found = fetch(connection, relation, relation.counted, {**values, "limit": SMALL_CLASS + 1})
+                known = self._known.put(key, (written, found[0][0]))
+            if known[1] > SMALL_CLASS:
+                raise CostExceeded("This filter and order are not indexed together; leave out one of them.")
+
+
+class Crossing(NamedTuple):
+    """What leaves of one type, for the ledger: shown ids and mask of steps where any of it is `above` open, else only
+    how many rows."""
+
+    type: str
+    above: bool
+    rows: int
+    gids: Sequence[str] = ()
+    mask: int = 0
+
+
+def crossings(relation: Relation, found: Sequence[Sequence[Any]]) -> Iterator[Crossing]:
+    """What leaves with these rows (see `relation.COLUMNS`). Records that are not CLEAR are above `open`, whatever is
+    shown of them."""
+    alone = len(relation.sources) == 1
     for source in relation.sources:
-        mine = [row for row in found if row[4] == source.number]
-        closed = [row[3] for row in mine if source.above or row[5]]
+        mine = found if alone else [row for row in found if row[4] == source.number]
+        closed = [row[3] for row in mine if source.above or row[5]] if source.above or source.told else []
         if closed:
-            yield source.type_key, closed, source.mask, True
+            yield Crossing(source.type_key, True, len(closed), closed, source.mask)
         if len(mine) > len(closed):
-            yield source.type_key, [row[3] for row in mine if not (source.above or row[5])], source.mask, False
-        networks = list(dict.fromkeys(row[6] for row in mine if row[6] is not None))
-        if networks:
-            yield "network", networks, source.origin_mask, True
+            yield Crossing(source.type_key, False, len(mine) - len(closed))
+        if source.origin_above and (networks := list(dict.fromkeys(row[6] for row in mine if row[6] is not None))):
+            yield Crossing("network", True, len(networks), networks, source.origin_mask)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 from federation.errors import BadInput
@@ -37,6 +38,7 @@ class ShapeField:
 
 
 Shape: TypeAlias = tuple[ShapeField, ...]
+ID_ONLY: Shape = (ShapeField("id", "id"),)
 
 FACTS = frozenset({"__typename", "id", "type", "status", "handling", "origin"})
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -66,6 +68,15 @@ def fields_of(shape: Shape) -> frozenset[str]:
     return frozenset(each.field for each in shape)
 
 
+class Told(str):
+    """JSON text that is known beforehand, beside SQL expressions of JSON text."""
+
+    __slots__ = ()
+
+
+NULL = Told("null")
+
+
 class Writer:
     """Writes the JSON of the records of one arm. `id` gives the SQL of the shown id of an alias, `column` that of a
     column, `network` the view of the networks behind `origin` (None: the origin is not told)."""
@@ -90,57 +101,56 @@ class Writer:
 
     def object(self, shape: Shape) -> str:
         """The expression of one compact JSON object. Raises BadInput for what the type does not have."""
-        parts: list[str] = []
-        text = "{"
+        pieces: list[str] = []
         for at, member in enumerate(shape):
-            text += ("," if at else "") + json.dumps(member.key, ensure_ascii=False) + ":"
-            value = self._member(member)
-            if value.startswith("'") and value == self._sql.literal(value[1:-1]):
-                text += value[1:-1]
-                continue
-            parts += [self._sql.literal(text), value]
-            text = ""
-        return self._sql.concat([*parts, self._sql.literal(text + "}")])
+            pieces.append(Told(f"{',' if at else '{'}{json.dumps(member.key, ensure_ascii=False)}:"))
+            pieces += self._member(member)
+        return self._joined([*pieces, Told("}" if pieces else "{}")])
 
-    def _member(self, member: ShapeField) -> str:
+    def _joined(self, pieces: Sequence[str]) -> str:
+        """Pieces one after the other, texts that are known beforehand as one literal."""
+        parts: list[str] = []
+        for known, group in groupby(pieces, lambda piece: isinstance(piece, Told)):
+            several = list(group)
+            parts += [self._sql.literal("".join(several))] if known else several
+        return self._sql.concat(parts)
+
+    def _member(self, member: ShapeField) -> tuple[str, ...]:
+        """The pieces of the value of a member."""
         if member.field in FACTS:
             return self._fact(member)
         spec = self._view.type.fields.get(member.field)
         if spec is None:
             raise BadInput(f"{self._view.type.graphql} has no field {member.field[:60]}.", field=member.field[:60])
         step = self._arm.projection.steps.get(spec.name)
-        if step is None:
-            return "'null'"
-        return self._value(spec, f"{spec.name}__{step}", member)
+        return (NULL if step is None else self._value(spec, f"{spec.name}__{step}", member),)
 
-    def _fact(self, member: ShapeField) -> str:
-        kind, quoted = self._view.type, self._sql.literal
+    def _fact(self, member: ShapeField) -> tuple[str, ...]:
+        kind = self._view.type
         if member.field == "__typename":
-            return quoted(f'"{kind.graphql}"')
+            return (Told(f'"{kind.graphql}"'),)
         if member.field == "type":
-            return quoted(f'"{kind.table.upper()}"')
+            return (Told(f'"{kind.table.upper()}"'),)
         if member.field == "id":
-            return self._sql.concat(["'\"'", self._gid, "'\"'"])
+            return (Told('"'), self._gid, Told('"'))
         if member.field == "status":
-            return self._sql.concat(["'\"'", f"upper({self._alias}.status)", "'\"'"])
-        if member.field == "handling":
-            return self._handling()
-        return self._origin(member.nested or (ShapeField("id", "id"),))
+            return (Told('"'), f"upper({self._alias}.status)", Told('"'))
+        return (self._handling() if member.field == "handling" else self._origin(member.nested or ID_ONLY),)
 
     def _handling(self) -> str:
         clearance = self._arm.projection.clearance
         if clearance is None or clearance < Tier.COMMUNITY:
-            return "'null'"
+            return NULL
         labels = " ".join(f"WHEN {at} THEN '\"{label}\"'" for at, label in enumerate(HANDLING_LABELS))
         return f"CASE {self._alias}.handling {labels} END"
 
     def _origin(self, shape: Shape) -> str:
         """The network of the record's origin, through the viewer's own view of networks: one subquery an arm."""
         if self._network is None or self._view.pairwise:
-            return "'null'"
+            return NULL
         depth = f"n{len(self._alias)}" if self._alias != "t" else "n"
         found = [self._one_origin(self._network, arm, depth, shape) for arm in self._network.arms]
-        return f"coalesce({','.join(found)},'null')" if found else "'null'"
+        return f"coalesce({','.join(found)},'null')" if found else NULL
 
     def _one_origin(self, network: View, arm: Arm, alias: str, shape: Shape) -> str:
         inner = Writer(
@@ -168,32 +178,28 @@ class Writer:
 
     def _composite(self, spec: FieldSpec, column: str, member: ShapeField) -> str:
         known = self._column(column + null_test(spec))
-        kind = spec.kind.name
-        parts: list[str] = []
-        text = "{"
-        for at, (key, part) in enumerate(member.parts or tuple((each, each) for each in PARTS[kind])):
-            text += ("," if at else "") + json.dumps(key, ensure_ascii=False) + ":"
-            parts += [self._sql.literal(text), self._part(spec, column, part, member.language)]
-            text = ""
-        whole = self._sql.concat([*parts, self._sql.literal(text + "}")])
-        return f"CASE WHEN {known} IS NULL THEN 'null' ELSE {whole} END"
+        pieces: list[str] = []
+        for key, part in member.parts or tuple((each, each) for each in PARTS[spec.kind.name]):
+            pieces += [Told(f"{',' if pieces else '{'}{json.dumps(key, ensure_ascii=False)}:")]
+            pieces += self._part(spec, column, part, member.language)
+        return f"CASE WHEN {known} IS NULL THEN 'null' ELSE {self._joined([*pieces, Told('}')])} END"
 
-    def _part(self, spec: FieldSpec, column: str, part: str, language: str | None) -> str:
+    def _part(self, spec: FieldSpec, column: str, part: str, language: str | None) -> tuple[str, ...]:
         kind = spec.kind.name
         part, _, wanted = part.partition(":")
         if part == "__typename":
-            return self._sql.literal(f'"{spec.kind.graphql}"')
+            return (Told(f'"{spec.kind.graphql}"'),)
         if kind == "contact" and part == "address":
-            return "'null'"  # a sealed part: it has no column
+            return (NULL,)  # a sealed part: it has no column
         if kind == "place" and part == "level":
-            return self._sql.json(f"upper({self._column(column + '__level')})")
+            return (Told('"'), f"upper({self._column(column + '__level')})", Told('"'))
         if kind == "place" and part == "name":
-            mark = self._sql.literal(f"{NAME_MARK}{_language(wanted or language or 'en')}:")
-            return self._sql.concat([mark, self._column(f"{column}__code"), self._sql.literal(NAME_MARK)])
+            mark = f"{NAME_MARK}{_language(wanted or language or 'en')}:"
+            return (Told(mark), self._column(f"{column}__code"), Told(NAME_MARK))
         suffix = _COLUMNS.get(kind, {}).get(part)
         if suffix is None:
             raise BadInput(f"{spec.kind.graphql} has no part {part[:60]}.", field=spec.name)
-        return self._sql.json(self._column(column + suffix))
+        return (self._sql.json(self._column(column + suffix)),)
 
 
 def origin_subquery(inner: str, network: View, arm: Arm, alias: str, outer: str) -> str:
