@@ -87,36 +87,74 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class PostgresPool:
+    """Databases of one server: each is emptied after a test and used again, which is much faster than a new one. One
+    whose relations a test has changed is thrown away."""
+
+    def __init__(self, server: str, template: str) -> None:
+        self._server = server
+        self._template = template
+        self._free: list[str] = []
+        self._relations = self._of(template)
+
+    def take(self) -> str:
+        """The URL of an empty, migrated database."""
+        if self._free:
+            return self._free.pop()
+        name = f"node_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY".encode())
+        return _beside(self._server, name)
+
+    def give_back(self, url: str) -> None:
+        """To be called when the test is over and its connections are closed."""
+        if self._of(url.partition("?")[0].rpartition("/")[2]) != self._relations:
+            return
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(_EMPTY)
+        self._free.append(url)
+
+    def _of(self, name: str) -> list[str]:
+        with psycopg.connect(_beside(self._server, name)) as connection:
+            found = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+            return sorted(row[0] for row in found)
+
+
+_EMPTY = """DO $$ DECLARE name text; BEGIN
+FOR name IN SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+LOOP EXECUTE 'ALTER TABLE ' || name || ' DISABLE TRIGGER ALL; DELETE FROM ' || name
+    || '; ALTER TABLE ' || name || ' ENABLE TRIGGER ALL'; END LOOP;
+FOR name IN SELECT format('%I', sequencename) FROM pg_sequences WHERE schemaname = 'public'
+LOOP EXECUTE 'ALTER SEQUENCE ' || name || ' RESTART'; END LOOP;
+END $$"""
+
+
+@pytest.fixture(scope="session")
+def postgres_pool(postgres_server: str, postgres_template: str) -> PostgresPool:
+    """The databases of this process."""
+    return PostgresPool(postgres_server, postgres_template)
+
+
 @pytest.fixture
 def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Database]]:
     """A function dialect -> migrated, empty Database; a test that needs several nodes calls it several times."""
     opened: list[Database] = []
-    dropped: list[str] = []
 
     def make(dialect: str) -> Database:
-        name = f"node_{uuid.uuid4().hex[:12]}"
         if dialect == "sqlite":
-            path = tmp_path / f"{name}.db"
+            path = tmp_path / f"node_{len(opened)}.db"
             shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
             url = f"sqlite:///{path}"
         else:
-            server = request.getfixturevalue("postgres_server")
-            template = request.getfixturevalue("postgres_template")
-            with psycopg.connect(server, autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
-            dropped.append(name)
-            url = _beside(server, name)
-        database = open_database(url)
-        opened.append(database)
-        return database
+            url = request.getfixturevalue("postgres_pool").take()
+        opened.append(open_database(url))
+        return opened[-1]
 
     yield make
     for database in opened:
         database.close()
-    if dropped:
-        with psycopg.connect(request.getfixturevalue("postgres_server"), autocommit=True) as connection:
-            for name in dropped:
-                connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        if database.dialect == "postgresql":
+            request.getfixturevalue("postgres_pool").give_back(database.url)
 
 
 @pytest.fixture(params=DIALECTS)

@@ -341,8 +341,7 @@ def _entry(type_key: str, shown: _Shown, before: Mapping[int, Mapping[str, Any]]
     (oid, id), old, new = shown.key, shown.old, shown.new
     now = world.now().isoformat()
     if new is None:
-        if old is None:
-            return None
+        assert old is not None  # noqa: S101  (a record that was not held and is not told has no plan)
         tag = journal.tag(world, id, "gone", now)
         return Entry(type_key, old.rid, id, oid, old.via, old.facts, None, writing.full_mask(type_key), tag)
     changed = writing.full_mask(type_key) if old is None else _changed(type_key, old, new, before)
