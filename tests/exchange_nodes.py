@@ -129,16 +129,17 @@ class Session:
 class Node:
     """One node of a test."""
 
-    def __init__(self, name: str, net: Net, file: Path, clock: Clock, *, max_hops: int = 2, seed: str = "") -> None:
-        self.name, self.net, self.file = name, net, file
-        self.world = World(clock, seed=(seed or name).encode().ljust(32, b"."))
+    def __init__(self, name: str, net: Net, place: Path | str, clock: Clock, *, max_hops: int = 2) -> None:
+        self.name, self.net, self.file = name, net, Path(place)
+        self.url = f"sqlite:///{place}" if isinstance(place, Path) else place
+        self.world = World(clock, seed=name.encode().ljust(32, b"."))
         self.me = Self(name, f"https://{name}.example", generate_keys(World(clock, name.encode().ljust(32)), name))
         self.max_hops = max_hops
         self.open()
 
     def open(self) -> None:
         """Start, or start again after `stop`."""
-        self.database: Database = open_database(f"sqlite:///{self.file}")
+        self.database: Database = open_database(self.url)
         self.policies = PolicyLog(self.database, CATALOGUE, self.world)
         ledger = Ledger(self.database, self.world)
         secret = self.me.keys.secret

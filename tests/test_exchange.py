@@ -332,3 +332,66 @@ def test_many_records_come_in_many_checkpoints(net, river, west):
     assert west.sync("river").taken == 150
     assert len([item for item in net.log[-1].items if item["k"] == "check"]) > 3
     assert {row.response_hours__exact for row in west.rows()} == {24}
+
+
+def test_an_item_that_no_peer_would_take_stays_and_stops_no_other(river, west):
+    spoken = [
+        "fr",
+        "es",
+        "ar",
+        "sw",
+        "pt",
+        "ru",
+        "zh",
+        "hi",
+        "bn",
+        "de",
+        "it",
+        "tr",
+        "fa",
+        "ur",
+        "am",
+        "ha",
+        "yo",
+        "ig",
+        "so",
+        "om",
+    ]
+    texts = {language: {"summary": "y" * 19_000} for language in spoken}
+    river.add(title="Too long", translations=texts)
+    river.add()
+    done = west.sync("river")
+    assert (done.taken, done.quarantined) == (1, 0)
+
+
+def test_the_exchange_works_on_postgresql_as_on_sqlite(make_database, clock, net):
+    river, west, aurora = (
+        Node(name, net, make_database("postgresql").url, clock) for name in ("river", "west", "aurora")
+    )
+    try:
+        link(river, west)
+        link(west, aurora)
+        river.grant("west", PARTNER)
+        west.grant("aurora", COMMUNITY)
+        gid, other = river.add(), river.add(title="Legal aid")
+        river.add("need")
+        for node, source in ((west, "river"), (aurora, "west")):
+            assert node.sync(source).quarantined == 0
+        assert aurora.titles() == ["Emergency grants", "Legal aid"]
+        river.intake.amend(STEWARD, gid, {"title": "Renewed"})
+        river.intake.withdraw(STEWARD, other)
+        for node, source in ((west, "river"), (aurora, "west")):
+            node.sync(source)
+        assert aurora.titles() == ["Renewed"]
+        river.policy('[resource]\nsummary = "nobody"\n')
+        west.sync("river")
+        assert [row.summary__exact for row in west.rows()] == [None]
+        clock.forward(days=100)
+        aurora.sync("west")
+        assert aurora.rows() == []
+        agreements.revoke(river.database, "west")
+        west.sync("river")
+        assert west.rows() == west.rows("need") == []
+    finally:
+        for node in (river, west, aurora):
+            node.stop()

@@ -30,6 +30,9 @@ from federation.records.rows import bits
 from federation.storage import peering
 from federation.storage.peering import Signed
 
+MAX_ITEM_BYTES = 256 * 1024
+"""No peer takes a longer line: such a record stays where it is, so that it does not stop the others."""
+
 _READ = frozenset(scope_for(key, tier) for key in RECORD_TYPES for tier in SCOPED_TIERS if tier <= Tier.COMMUNITY)
 SIGNING = Viewer(ViewerKind.PEER, "signing", _READ, Agreement(_READ))
 """Who sees exactly what is signed: every open and community step, as a peer would."""
@@ -67,6 +70,8 @@ class Dresser:
                 lines.append(item.line.encode() + b"\n")
             elif not RECORD_TYPES[item.type].relayable:
                 lines.append(item.line.replace('"path":[],', "", 1).encode() + b"\n")
+            elif len(item.line) > MAX_ITEM_BYTES:
+                lines.append(_withdrawal(orjson.loads(item.line)))
             elif item.via == 0:
                 lines += self._own_item(conn, item, signed)
             else:
@@ -163,7 +168,7 @@ class Dresser:
             return []
         made = self._relayed(conn, item, body, packed)
         if made is None:
-            return [line({"k": "withdraw", "t": body["t"], "i": body["i"], "o": body["o"]})]
+            return [_withdrawal(body)]
         terms, origin, passed = made
         return [*self._introduce(origin, terms), line(passed)]
 
@@ -222,6 +227,10 @@ class Dresser:
             self._told.add(terms.hash)
             lines.append(line({"k": "terms", "hash": terms.hash, "body": terms.to_json()}))
         return lines
+
+
+def _withdrawal(body: Mapping[str, Any]) -> bytes:
+    return line({"k": "withdraw", "t": body["t"], "i": body["i"], "o": body["o"]})
 
 
 def _by_type(items: Iterable[Item], wanted: Callable[[Item], bool]) -> dict[str, list[int]]:
