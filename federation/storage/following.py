@@ -15,7 +15,6 @@ from federation.storage.slices import Item, Slices
 
 _BINDING = b"changes"
 _ALL = 1 << 40
-NO_TAG = bytes(8)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def follow(
     reset = known is None or position is None
     if known is None or position is None:
         last = slices.last_relevant()
-        known = Standing(0, b"", NO_TAG if last is None else last.tag)
+        known = Standing(0, b"", slices.floor_tag() if last is None else last.tag)
     items: list[Item] = []
     known = _slice(slices, types, known, items, first)
     if known.type_at is not None:

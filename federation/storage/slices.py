@@ -6,6 +6,7 @@ made in SQL from the visible step columns, and is what the row says now.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from federation.records.rows import bits
 from federation.storage import journal
 from federation.storage.dialect import Dialect
 from federation.storage.ids import global_id, wire_id
-from federation.storage.journal import START, Change, Position
+from federation.storage.journal import START, TAG_BYTES, Change, Position
 from federation.storage.pairwise import add_functions
 from federation.storage.relation import column_of, gid_of, id_of
 from federation.storage.view import Arm, View
@@ -164,10 +165,14 @@ class Slices:
         ).fetchone()
         return START if row is None else Position(row[0], row[1])
 
+    def floor_tag(self) -> bytes:
+        """What stands for an entry where the journal has none that the class sees: the end of what was pruned."""
+        return hashlib.sha256(f"floor {journal.floor(self.connection)}".encode()).digest()[:TAG_BYTES]
+
     def at_tag(self, tag: bytes) -> Position | None:
-        """The position of the entry with a tag; None if there is none any more. All zero is before everything."""
-        if not any(tag):
-            return START if journal.floor(self.connection) == START else None
+        """The position of the entry with a tag; None if there is none any more."""
+        if tag == self.floor_tag():
+            return journal.floor(self.connection)
         statement = f"SELECT x,pos FROM change WHERE tag={self.dialect.param('tag')}"  # noqa: S608
         row = self.connection.exec_driver_sql(statement, {"tag": tag}).fetchone()
         return None if row is None else Position(row[0], row[1])
