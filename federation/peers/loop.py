@@ -5,8 +5,10 @@ One bad peer never stops another, and a restart forgets no backoff. What is logg
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event, Lock, Thread
@@ -20,7 +22,9 @@ from federation.world import World
 
 FIRST_BACKOFF_SECONDS = 5
 LONGEST_BACKOFF_SECONDS = 6 * 3600
-LEASE_SECONDS = 900
+LEASE_SECONDS = 15
+RENEWED_SECONDS = 4
+ASKED_AGAIN_SECONDS = 0.2
 AT_ONCE = 4
 LONGEST_SLEEP_SECONDS = 60.0
 _log = logger("exchange")
@@ -52,6 +56,41 @@ def backoff_seconds(world: World, peer: str, failures: int, interval: int) -> fl
         return interval * jitter(world, f"{peer} {world.timestamp()}")
     pause = min(FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 20), LONGEST_BACKOFF_SECONDS)
     return pause * jitter(world, f"{peer} {failures}")
+
+
+@contextmanager
+def alone_with(database: Database, world: World, who: Partner, holder: str, patience: float = 0.0) -> Iterator[bool]:
+    """Whether this process alone pulls from a peer while the block runs; waits for another at most `patience` seconds.
+
+    The lease is short and renewed all along, so that what a killed process held is free again within seconds.
+    """
+    lease, until = f"sync:{who.pid}", time.monotonic() + patience
+
+    def take() -> bool:
+        return state.take_lease(database, lease, holder, world.timestamp(), LEASE_SECONDS)
+
+    while not (taken := take()) and time.monotonic() < until:
+        time.sleep(ASKED_AGAIN_SECONDS)
+    if not taken:
+        yield False
+        return
+    over = Event()
+    renewing = Thread(target=_renew, args=(take, over), name="lease", daemon=True)
+    renewing.start()
+    try:
+        yield True
+    finally:
+        over.set()
+        renewing.join()
+        state.give_lease_back(database, lease, holder)
+
+
+def _renew(take: Callable[[], bool], over: Event) -> None:
+    while not over.wait(RENEWED_SECONDS):
+        try:
+            take()
+        except FederationError as error:  # a busy or full disk: the cursor's compare-and-set still keeps pulls apart
+            _log.warning("lease_not_renewed", code=error.code)
 
 
 class ExchangeLoop:
@@ -120,15 +159,12 @@ class ExchangeLoop:
 
     def pull(self, who: Partner) -> Pulled:
         """Pull one peer, write down how it went and when it is due again."""
-        lease = f"sync:{who.pid}"
         try:
-            if not state.take_lease(self._database, lease, self._holder, self._world.timestamp(), LEASE_SECONDS):
-                return Pulled(who.name, error="BUSY")
-            try:
+            with alone_with(self._database, self._world, who, self._holder) as alone:
+                if not alone:
+                    return Pulled(who.name, error="BUSY")
                 pulled = self._attempt(who)
                 self._note(who, pulled.error)
-            finally:
-                state.give_lease_back(self._database, lease, self._holder)
         except FederationError as error:
             _log.error("exchange_state_not_written", peer=who.name, code=error.code)
             return Pulled(who.name, error=error.code)
