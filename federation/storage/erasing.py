@@ -27,10 +27,13 @@ def erase_file(connection: Connection, deadline: float) -> bool:
         if found:
             connection.exec_driver_sql(f'INSERT INTO "{name}" ("{name}") VALUES (\'optimize\')')  # noqa: S608  (names of the schema)
     connection.exec_driver_sql("VACUUM")
-    while True:
-        row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-        if not row[0]:
-            return True
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_PAUSE)
+    waiting = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_PAUSE)
+        return True
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {waiting}")

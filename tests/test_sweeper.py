@@ -1,0 +1,254 @@
+"""What changes because time passes or because others write, and that nothing else does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from federation.intake import Gone
+from federation.records.registry import RECORD_TYPES
+from federation.records.rows import bits
+from federation.storage import journal
+from federation.storage.database import Database
+from federation.storage.peering import Peer
+from federation.storage.sweeper import RENEW_DAYS, Swept
+from tests.intake_world import EAST, NOTICE, RESOURCE, RIVER, STEWARD, WEST, Node, make_put
+
+
+@pytest.fixture
+def node(database: Database) -> Node:
+    return Node(database)
+
+
+def do(node: Node, statement: str, **values: Any) -> None:
+    with node.database.write() as connection:
+        connection.execute(text(statement), values)
+
+
+def test_nothing_to_do_changes_nothing(node: Node) -> None:
+    node.create("resource")
+    assert node.sweep() == Swept()
+    assert node.sweep() == Swept()
+    assert len(node.changes()) == 1
+
+
+def test_a_record_expires_when_its_last_day_has_ended(node: Node) -> None:
+    gid = node.create(valid_until="2026-03-02")
+    node.clock.go(days=1, hours=11)
+    assert node.sweep().changes == 0
+    node.clock.go(hours=1)
+    assert node.sweep().expired == 1
+    assert node.row(gid).status == "expired"
+    change = node.changes()[-1]
+    assert (change.before and change.before.status, change.after and change.after.status) == ("shared", "expired")
+    assert node.sweep().changes == 0
+
+
+def test_a_received_record_expires_too(node: Node) -> None:
+    node.accept(1, make_put(document={**NOTICE, "valid_until": "2026-03-01"}))
+    node.accept(2, make_put(path=(RIVER, EAST), document={**NOTICE, "valid_until": "2026-03-01"}))
+    node.clock.go(days=1)
+    assert node.sweep().expired == 1
+    assert {row.via: row.status for row in node.rows()} == {1: "expired", 2: "shadowed"}
+    node.accept(1, gone=[Gone("notice", make_put().id, RIVER)])
+    assert {row.via: row.status for row in node.rows()} == {2: "expired"}
+
+
+def test_an_expired_record_whose_day_is_to_come_is_shared_again(node: Node) -> None:
+    gid = node.create(valid_until="2026-03-01")
+    node.clock.go(days=1)
+    node.sweep()
+    node.clock.go(days=-1)  # a clock that was wrong and was set right
+    assert node.sweep().revived == 1
+    row = node.row(gid)
+    assert (row.status, row.rev, row.partner_rev) == ("shared", 2, 2)
+
+
+def test_drafts_and_withdrawn_records_do_not_expire(node: Node) -> None:
+    node.create(valid_until="2026-03-01", share=False)
+    node.intake.withdraw(STEWARD, node.create(valid_until="2026-03-01", text="Other."))
+    node.clock.go(days=9)
+    assert node.sweep().changes == 0
+
+
+def test_many_records_expire_in_one_run(node: Node) -> None:
+    puts = [make_put(number, document={**NOTICE, "valid_until": "2026-03-01"}) for number in range(1, 521)]
+    node.accept(1, *puts)
+    node.clock.go(days=1)
+    assert node.sweep().expired == 520
+
+
+# Agreements
+
+
+def peer(node: Node, name: str, state: str, until: str | None) -> None:
+    table = Peer.__table__  # type: ignore[attr-defined]
+    values = {"name": name, "issuer": name, "jwks": "[]", "thumbprint": name, "origin": name, "provenance": "{}"}
+    with node.database.write() as connection:
+        connection.execute(table.insert().values(**values, state=state, until=until, verified=True, frozen=False,
+                                                 scopes="[]", narrowing="[]"))  # fmt: skip
+
+
+def states(node: Node) -> dict[str, str]:
+    return dict(node.ask("SELECT name, state FROM peers"))
+
+
+def test_agreements_end_and_come_back_by_their_date(node: Node) -> None:
+    peer(node, "today", "active", "2026-03-01")
+    peer(node, "gone", "active", "2026-02-28")
+    peer(node, "open", "active", None)
+    peer(node, "moved", "ended", "2026-04-01")
+    peer(node, "revoked", "revoked", "2026-02-28")
+    assert node.sweep().ended == 2
+    after = {"today": "active", "gone": "ended", "open": "active", "moved": "active", "revoked": "revoked"}
+    assert states(node) == after
+    assert node.sweep().ended == 0
+
+
+# Places
+
+
+def resource(area: str, **more: Any) -> dict[str, Any]:
+    return {**RESOURCE, "area": area, **more}
+
+
+def shown(node: Node, gid: str) -> str:
+    return node.row(gid, "resource").area__country__code
+
+
+def test_a_country_with_too_few_networks_is_told_coarser(database: Database) -> None:
+    node = Node(database, place_k=3)
+    gid = node.create("resource")
+    assert (node.row(gid, "resource").area__exact__code, shown(node, gid)) == ("KE-30", "002")
+    for number, origin in enumerate((RIVER, WEST)):
+        node.accept(1, make_put(number, "resource", origin=origin, most=2, document=resource("KE")))
+    assert shown(node, gid) == "002"
+    before = node.row(gid, "resource")
+    assert node.sweep().replaced == 1
+    after = node.row(gid, "resource")
+    assert shown(node, gid) == "KE"
+    assert (after.rev, after.partner_rev) == (before.rev + 1, before.partner_rev + 1)
+    assert after.updated_at == before.updated_at
+    change = node.changes()[-1]
+    steps = {each for bit, each in enumerate(bits(RECORD_TYPES["resource"])) if change.steps >> bit & 1}
+    assert steps == {("area", "country"), ("area", "sub_region")}
+    assert node.sweep() == Swept()
+    node.accept(1, gone=[Gone("resource", (0).to_bytes(16, "big"), RIVER)])
+    assert node.sweep().replaced == 1
+    assert shown(node, gid) == "002"
+
+
+def test_a_new_record_is_told_by_the_counts_at_hand(database: Database) -> None:
+    node = Node(database, place_k=2)
+    node.accept(1, make_put(1, "resource", most=2, document=resource("UG")))
+    node.sweep()
+    assert shown(node, node.create("resource", area="UG")) == "UG"
+    assert shown(node, node.create("resource", area="KE")) == "014"
+    assert node.ask("SELECT networks, others FROM place_cells WHERE code = 'UG'") == [(1, 1)]
+    node.sweep()
+    assert node.ask("SELECT networks, others FROM place_cells WHERE code = 'UG'") == [(2, 1)]
+
+
+def test_records_that_leave_in_no_form_do_not_count(database: Database) -> None:
+    node = Node(database, place_k=2)
+    node.accept(1, make_put(1, "resource", most=2, document=resource("UG", valid_until="2026-02-01")))
+    node.sweep()
+    assert shown(node, node.create("resource", area="UG")) == "002"
+
+
+def test_own_records_never_move_what_is_shown_of_another(database: Database) -> None:
+    node = Node(database, place_k=2)
+    node.accept(1, make_put(1, "resource", most=2, document=resource("UG")))
+    node.sweep()
+    gid = node.create("resource", area="UG")
+    other = node.create("resource", title="Other", area="UG")
+    node.sweep()
+    node.intake.withdraw(STEWARD, other)
+    node.intake.amend(STEWARD, gid, {"handling": "TLP:RED"})
+    assert node.sweep().replaced == 0
+    assert shown(node, gid) == "UG"
+
+
+def test_lists_of_places_are_kept_current(database: Database) -> None:
+    node = Node(database, place_k=2)
+    network = {"name": "Us", "scope": "national", "regions": ["KE"]}
+    gid = node.intake.create(STEWARD, "network", network, share=True)
+    assert node.row(gid, "network").regions__sub_region == '["002"]'
+    other = make_put(1, "network", most=2, document={**network, "name": "They"})
+    node.accept(1, other)
+    node.sweep()
+    counted = {row[0] for row in node.ask("SELECT code FROM place_cells")}
+    assert {"KE", "014"} <= counted
+    assert node.row(gid, "network").regions__sub_region == '["014"]'
+
+
+def test_another_least_number_is_applied_to_what_is_stored(database: Database) -> None:
+    node = Node(database, place_k=3)
+    gid = node.create("resource")
+    node.sweep()
+    assert shown(node, gid) == "002"
+    assert node.sweep(place_k=1).replaced == 1
+    assert shown(node, gid) == "KE"
+    assert node.sweep(place_k=3).replaced == 1
+    assert shown(node, gid) == "002"
+
+
+# Signatures
+
+
+def signed(node: Node, type_key: str, rid: int, days: int) -> None:
+    ends = int((node.clock() + timedelta(days=days)).timestamp())
+    do(
+        node,
+        "INSERT INTO provenance_cache (type, rid, rev, labels, exp, packed)"
+        " VALUES (:type, :rid, 1, 'x', :exp, :packed)",
+        type=type_key, rid=rid, exp=ends, packed=b"signed",
+    )  # fmt: skip
+
+
+def test_a_signature_that_ends_soon_is_made_anew(node: Node) -> None:
+    gid = node.create()
+    later = node.create(text="Other.")
+    signed(node, "notice", node.row(gid).rid, RENEW_DAYS - 1)
+    signed(node, "notice", node.row(later).rid, RENEW_DAYS + 1)
+    assert node.sweep().renewed == 1
+    assert node.ask("SELECT rid FROM provenance_cache") == [(node.row(later).rid,)]
+    change = node.changes()[-1]
+    assert change.rid == node.row(gid).rid
+    assert change.before == change.after
+    told = {name for bit, (name, _) in enumerate(bits(RECORD_TYPES["notice"])) if change.steps >> bit & 1}
+    assert "text" in told
+    assert "updated_at" not in told
+    assert node.sweep().renewed == 0
+
+
+def test_only_what_is_shared_is_signed_anew(node: Node) -> None:
+    draft = node.create(share=False)
+    named = node.create(text="Other.", handling="TLP:AMBER")
+    for gid in (draft, named):
+        signed(node, "notice", node.row(gid).rid, 1)
+    assert node.sweep().renewed == 0
+    assert node.ask("SELECT 1 FROM provenance_cache") == []
+
+
+# The journal
+
+
+def test_the_journal_is_shortened_to_what_is_young(node: Node) -> None:
+    node.create()
+    assert node.sweep(journal_days=2).pruned == 0
+    node.clock.go(days=1)
+    node.create(text="Second.")
+    assert node.sweep(journal_days=2).pruned == 0
+    node.clock.go(days=1)
+    node.create(text="Third.")
+    assert node.sweep(journal_days=2).pruned == 1
+    assert len(node.changes()) == 2
+    with node.database.read() as connection:
+        assert journal.floor(connection) < node.changes()[0].position
+    node.clock.go(days=30)
+    assert node.sweep(journal_days=2).pruned == 2
+    assert node.sweep(journal_days=2).pruned == 0
