@@ -107,7 +107,7 @@ def demo(
         _wait_in_step(directory, processes, out)
         (directory / "demo.json").write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2))
         _tell(out, directory, described, time.monotonic() - started)
-        _stay(processes)
+        _stay(processes, directory, port, out)
 
 
 def _ports_free(port: int) -> None:
@@ -305,6 +305,8 @@ def _wait_in_step(directory: Path, processes: dict[str, subprocess.Popen[bytes]]
     until = time.monotonic() + READY_SECONDS
     with contextlib.ExitStack() as stack, out.progress("exchange") as bar:
         nodes = {member.name: stack.enter_context(_opened(directory, member.name)) for member in MEMBERS}
+        for node in nodes.values():  # what failed while the others were not there counts for nothing now
+            state.forget_failures(node.database)
         task = bar.task_ids[0]
         # The second success of a link belongs to a pull that began after the first had ended, so after its grant.
         for source, receiver, _ in (link for link in GRANTS for _ in range(2)):
@@ -343,10 +345,18 @@ def _tell(out: Output, directory: Path, described: dict[str, Any], seconds: floa
     out.text("\n".join(lines))
 
 
-def _stay(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Until Ctrl-C or SIGTERM; a node that ends is an error."""
+def _stay(processes: dict[str, subprocess.Popen[bytes]], directory: Path, port: int, out: Output) -> None:
+    """Until Ctrl-C or SIGTERM. A node that ends takes no other with it: it can be started again beside them."""
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
+    told: set[str] = set()
     while not ending.wait(0.5):
-        _check_alive(processes)
+        for member in MEMBERS:
+            ended = processes[member.name].poll()
+            if ended is not None and member.name not in told:
+                told.add(member.name)
+                out.note(
+                    f"{member.name} has ended (exit code {ended}); the others go on. Start it again with:  "
+                    f"federation serve --home {directory / member.name} --port {port + member.offset}"
+                )

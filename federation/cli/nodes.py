@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
@@ -12,18 +13,20 @@ import typer
 import uvicorn
 from rich.progress import Progress
 
-from federation.app import create_home, open_node, run_background
+from federation.app import Node, create_home, open_node, run_background
 from federation.cli.examining import examine, first_setup_link
 from federation.cli.options import HERE, DryRun, Home, Json, node_at
 from federation.cli.output import FINDINGS, Output
-from federation.errors import BadInput, FederationError
+from federation.errors import BadInput, FederationError, Unavailable
 from federation.oauth.accounts import has_steward
 from federation.peers import agreements
+from federation.peers.loop import Pulled, alone_with
 from federation.settings import FILE_NAME, load_settings
 from federation.telemetry import configure_logging
 
 MAX_HEADER_BYTES = 32_768
 GRACE_SECONDS = 10
+PATIENCE_SECONDS = 120
 
 
 def register(app: typer.Typer) -> None:
@@ -124,7 +127,7 @@ def sync(
         for name in names:
             with out.progress(f"from {name}") as bar:
                 try:
-                    pulled = node.puller.sync(agreements.partner(node.database, name), partial(_advance, bar))
+                    pulled = _pulled(node, name, partial(_advance, bar))
                 except FederationError as error:
                     failed = True
                     rows.append({"peer": name, "problem": error.message})
@@ -133,6 +136,17 @@ def sync(
     out.rows(("peer", "taken", "withdrawn", "problem"), rows, "No peers yet. `federation peer invite` links to one.")
     if failed:
         raise typer.Exit(1)
+
+
+def _pulled(node: Node, name: str, progress: Callable[[int], None]) -> Pulled:
+    """One pull to the end, after the one that the serving process may have under way."""
+    who = agreements.partner(node.database, name)
+    with alone_with(node.database, node.world, who, f"sync-{os.getpid()}", PATIENCE_SECONDS) as alone:
+        if not alone:
+            raise Unavailable(
+                f"Another process is pulling from {name}; see how far with `federation peer show {name}`."
+            )
+        return node.puller.sync(who, progress)
 
 
 def _advance(bar: Progress, done: int) -> None:

@@ -263,6 +263,12 @@ def note_result(
         conn.execute(update(sync_state).where(sync_state.c.via == pid).values(**values))
 
 
+def forget_failures(database: Database) -> None:
+    """Make every peer due now, whatever went wrong before: for an operator who knows that the cause is gone."""
+    with database.write() as conn:
+        conn.execute(update(sync_state).values(failures=0, next_try=None))
+
+
 def set_aside(conn: Connection, pid: int, poison: Iterable[tuple[str, str, bytes, str]], at: datetime) -> None:
     """Keep word of items that were not taken in, (type, origin, id, reason): whose they were said to be and why, never
     what they held. A peer that sends nothing but poison fills no disk: there is an end to what is kept of one peer."""
