@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
@@ -57,7 +58,7 @@ class Facts(NamedTuple):
 
     def written(self) -> str:
         """As it stands in the journal: a JSON list."""
-        return json.dumps(list(self), separators=(",", ":"))
+        return _written(self)
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,12 @@ class Entry(NamedTuple):
     tag: bytes | None = None
 
 
-_APPEND = (
-    "INSERT INTO change (x, tag, type, rid, id, origin, via, before, after, steps)"
-    " VALUES ({x}, :tag, :type, :rid, :id, :origin, :via, :before, :after, :steps)"
+_WRITTEN = "tag, type, rid, id, origin, via, before, after, steps"
+_APPEND_SQLITE = f"INSERT INTO change (x, {_WRITTEN}) VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  (no values)
+_APPEND_POSTGRESQL = text(
+    f"INSERT INTO change (x, {_WRITTEN}) VALUES (CAST(CAST(pg_current_xact_id() AS text) AS bigint)"  # noqa: S608
+    ", :tag, :type, :rid, :id, :origin, :via, :before, :after, :steps)"
 )
-_APPEND_SQLITE = text(_APPEND.format(x="0"))
-_APPEND_POSTGRESQL = text(_APPEND.format(x="CAST(CAST(pg_current_xact_id() AS text) AS bigint)"))
 _COLUMNS = "x, pos, tag, type, rid, id, origin, via, before, after, steps"
 _SETTLED = "x < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
 
@@ -107,21 +108,24 @@ def append(connection: Connection, entries: Iterable[Entry]) -> int:
     An entry without a tag gets a random one: it tells a journal from a copy of it that went another way.
     """
     values = [
-        {
-            "tag": entry.tag or secrets.token_bytes(TAG_BYTES),
-            "type": entry.type,
-            "rid": entry.rid,
-            "id": entry.id,
-            "origin": entry.origin,
-            "via": entry.via,
-            "before": None if entry.before is None else entry.before.written(),
-            "after": None if entry.after is None else entry.after.written(),
-            "steps": f"{entry.steps:x}",
-        }
+        (
+            entry.tag or secrets.token_bytes(TAG_BYTES),
+            entry.type,
+            entry.rid,
+            entry.id,
+            entry.origin,
+            entry.via,
+            None if entry.before is None else entry.before.written(),
+            None if entry.after is None else entry.after.written(),
+            f"{entry.steps:x}",
+        )
         for entry in entries
     ]
-    if values:
-        connection.execute(_APPEND_SQLITE if _sqlite(connection) else _APPEND_POSTGRESQL, values)
+    if values and _sqlite(connection):
+        connection.connection.driver_connection.executemany(_APPEND_SQLITE, values)  # type: ignore[union-attr]
+    elif values:
+        names = _WRITTEN.split(", ")
+        connection.execute(_APPEND_POSTGRESQL, [dict(zip(names, each, strict=True)) for each in values])
     return len(values)
 
 
@@ -197,6 +201,12 @@ def _change(row: Sequence[Any]) -> Change:
     )
 
 
+@lru_cache(maxsize=4096)
+def _written(facts: Facts) -> str:
+    return json.dumps(list(facts), separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
 def _facts(written: str | None) -> Facts | None:
     return None if written is None else Facts(*json.loads(written))
 

@@ -5,6 +5,8 @@ A sealed step has no column. Only storage, gate and intake may touch the record 
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlalchemy import (
     DDL,
     BigInteger,
@@ -52,6 +54,7 @@ def step_column_names(spec: FieldSpec, step: str) -> tuple[str, ...]:
     return tuple(f"{spec.name}__{step}{column.suffix}" for column in spec.kind.columns(step))
 
 
+@cache
 def searched_columns(type_key: str) -> tuple[str, ...]:
     """The text columns whose words are indexed, in the order of the index; their place is the prefix of a lexeme."""
     return tuple(
