@@ -333,24 +333,6 @@ class Outbound:
                 raise AnswerRefused(f"The answer of {host} is longer than {max_bytes} bytes.")
             yield chunk
 
-    @contextlib.contextmanager
-    def stream_lines(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-        max_bytes: int = 64 * MAX_BYTES,
-        max_line: int = MAX_LINE,
-        timeout: float = 300.0,
-        decode: Callable[[Iterator[bytes]], Iterable[bytes]] = iter,
-    ) -> Iterator[tuple[StreamedResponse, Iterator[bytes]]]:
-        """As `stream`, and the body in lines without their line feeds. `decode` undoes an encoding that was asked for;
-        `max_bytes` caps the bytes before it and after it."""
-        with self.stream(method, url, headers=headers, content=content, max_bytes=max_bytes, timeout=timeout) as answer:
-            yield answer, lines(decode(answer.chunks), max_bytes=max_bytes, max_line=max_line)
-
 
 def lines(chunks: Iterable[bytes], *, max_bytes: int, max_line: int = MAX_LINE) -> Iterator[bytes]:
     """Cut bytes into lines. A last line without line feed is not given: it was cut off. Raises AnswerRefused."""

@@ -261,15 +261,6 @@ def test_row_45_answers_that_the_protocol_does_not_know_are_refused(two: Two, pa
     assert all("evil" not in asked for asked, _ in two.wire.log)
 
 
-def test_lines_come_over_the_same_way(two: Two) -> None:
-    two.wire.change = lambda url, answer: (
-        Response(200, answer.headers, b"one\ntwo\n") if url.endswith("/changes") else answer
-    )
-    with two.session.stream_lines(URL, SCOPES, "POST", "/exchange/changes", content=b"") as (answer, found):
-        assert answer.status == 200
-        assert list(found) == [b"one", b"two"]
-
-
 def test_other_refusals_are_the_callers(two: Two) -> None:
     two.wire.change = lambda url, answer: Response(409, {}, b"") if url.endswith("/changes") else answer
     assert two.pull().status == 409

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from threading import Lock
@@ -20,7 +20,7 @@ import orjson
 from federation.errors import Unauthenticated, Unavailable
 from federation.keys import SigningKey, b64, dpop_proof, generate_key, sign_assertion
 from federation.oauth.assertions import ASSERTION_TYPE
-from federation.outbound import MAX_BYTES, MAX_LINE, Outbound, Response, StreamedResponse, lines
+from federation.outbound import MAX_BYTES, Outbound, Response, StreamedResponse
 from federation.world import World
 
 MAX_DOCUMENT = 65_536
@@ -158,27 +158,6 @@ class PeerSession:
                 if not renewed:
                     break
         raise PeerRefused(f"{issuer} does not take this node's token.", error)
-
-    @contextlib.contextmanager
-    def stream_lines(
-        self,
-        issuer: str,
-        scopes: frozenset[str],
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-        max_bytes: int = 64 * MAX_BYTES,
-        max_line: int = MAX_LINE,
-        timeout: float = 300.0,
-        decode: Callable[[Iterator[bytes]], Iterable[bytes]] = iter,
-    ) -> Iterator[tuple[StreamedResponse, Iterator[bytes]]]:
-        """As `stream`, and the body in lines; see `Outbound.stream_lines`."""
-        with self.stream(
-            issuer, scopes, method, path, headers=headers, content=content, max_bytes=max_bytes, timeout=timeout
-        ) as answer:
-            yield answer, lines(decode(answer.chunks), max_bytes=max_bytes, max_line=max_line)
 
     def _server(self, issuer: str) -> _Server:
         with self._lock:

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
 from federation.errors import Conflict, RateLimited, Unavailable
 from federation.keys import b64, unb64
-from federation.outbound import lines
+from federation.oauth.client import PeerSession
+from federation.outbound import StreamedResponse, lines
 from federation.peers import state
 from federation.peers.agreements import EXCHANGE, Partner
 from federation.peers.arrival import Arrival, Arrived, Gatehouse, Poison
@@ -43,14 +44,6 @@ _OVER = "~"
 
 def _place(kind: str | None) -> int:
     return 0 if kind is None else _ORDER.get(kind, len(_ORDER))
-
-
-class Session(Protocol):
-    """The part of the OAuth client that a pull needs; see `oauth.client.PeerSession`."""
-
-    def stream(self, issuer: str, scopes: frozenset[str], method: str, path: str, **more: Any) -> Any:
-        """One request with token and proof; a context manager of an answer with status, headers and chunks."""
-        ...
 
 
 class AnswerCut(AnswerBroken):
@@ -107,7 +100,7 @@ class Puller:
         database: Database,
         world: World,
         me: str,
-        session: Session,
+        session: PeerSession,
         holding: Holding,
         *,
         caps: Caps | None = None,
@@ -311,7 +304,7 @@ class Puller:
         return found
 
     @contextmanager
-    def _ask(self, who: Partner, path: str, asked: dict[str, Any]) -> Iterator[Any]:
+    def _ask(self, who: Partner, path: str, asked: dict[str, Any]) -> Iterator[StreamedResponse]:
         with self._session.stream(
             who.issuer,
             SCOPES,
@@ -330,7 +323,7 @@ class Puller:
                 raise Unavailable(f"The peer does not answer the exchange (status {answer.status}).")
             yield answer
 
-    def _items(self, answer: Any) -> Iterator[tuple[dict[str, Any], int]]:
+    def _items(self, answer: StreamedResponse) -> Iterator[tuple[dict[str, Any], int]]:
         chunks = answer.chunks
         if answer.headers.get("content-encoding") == "zstd":
             chunks = decompressed(chunks)

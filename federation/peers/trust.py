@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Table, delete, func, insert, or_, select, update
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, or_, select, upd
 from federation import keys
 from federation.errors import BadInput, Conflict, FederationError, Unavailable
 from federation.keys import NodeKeys, PublicKey, SignatureRefused, b64
+from federation.outbound import Outbound
 from federation.peers import agreements
 from federation.peers.agreements import PEERS, Partner
 from federation.peers.origins import load_key
@@ -35,21 +35,6 @@ JOIN_PATH = "/exchange/join"
 MAX_JOIN_BYTES = 16_384
 _PREFIX = "federation-invite-"
 _JOIN, _JOINED = "federation-join+jwt", "federation-joined+jwt"
-
-
-class Answer(Protocol):
-    """What `Transport.request` gives back."""
-
-    status: int
-    body: bytes
-
-
-class Transport(Protocol):
-    """The part of the outbound client that an acceptance needs."""
-
-    def request(self, method: str, url: str, *, headers: Mapping[str, str], content: bytes, max_bytes: int) -> Answer:
-        """One request, no redirects, at most `max_bytes` of answer."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -163,7 +148,7 @@ def _is_origin(url: object) -> bool:
 
 
 def accept(
-    database: Database, world: World, me: Self, outbound: Transport, text: str, name: str | None = None
+    database: Database, world: World, me: Self, outbound: Outbound, text: str, name: str | None = None
 ) -> Partner:
     """Take up an invitation: present this node to the inviter, check its answer against the thumbprint in the
     invitation, and pin its keys. `name` is what the peer is to be called here, else its own name.

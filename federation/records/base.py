@@ -18,9 +18,6 @@ from federation.records.kinds import Context, Kind, standard_context
 
 OPEN, COMMUNITY, PARTNER, NETWORK, SEALED = Tier
 
-ROW_FACTS = ("id", "origin", "type", "status", "handling")
-"""Common names that are facts of the row and not fields of the document."""
-
 DOCUMENT_EXTRAS = ("caps", "originals")
 """Keys of a home document beside its fields: what may leave at most, and codes that an import did not know."""
 

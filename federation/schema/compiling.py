@@ -26,7 +26,6 @@ CODE_KEY = "@"
 LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,6}")
 ORIGIN_DEPTH = 2
 FACTS = frozenset({"__typename", "id", "type", "status", "handling"})
-PAGE_INFO = frozenset({"hasNextPage", "hasPreviousPage", "startCursor", "endCursor", "__typename"})
 
 
 @dataclass(frozen=True)

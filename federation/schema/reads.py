@@ -30,7 +30,6 @@ from federation.schema.surface import surfaces
 from federation.schema.writing import Writer
 
 COMPILED_LIMIT = 64
-FIXED_OPEN = frozenset({"id", "origin", "type", "status"})
 
 
 @dataclass
