@@ -15,7 +15,6 @@ from federation.peers import origins
 from federation.peers import provenance as pv
 from federation.peers.origins import Origin
 from federation.peers.provenance import ProvenanceInvalid, VerifiedSignatures, Version
-from federation.peers.wire import too_deep
 from federation.policies.terms import Terms
 from federation.policies.tiers import Tier
 from federation.records.base import RecordType
@@ -132,7 +131,7 @@ class Arrival:
         return type_key, origin, id
 
     def _checked(self, item: Mapping[str, Any], kind: RecordType, origin: str, id: bytes) -> Arrived:
-        if not item.keys() <= _PUT_KEYS or too_deep(item):
+        if not item.keys() <= _PUT_KEYS:
             raise Poison("bad_form")
         rev, partner_rev = _count(item.get("r")), _count(item.get("p", 0))
         handling = item.get("h", 0)

@@ -56,6 +56,7 @@ class Dresser:
     reader: str
     fresh: list[Signed] = field(default_factory=list)
     _told: set[str] = field(default_factory=set)
+    _whole: dict[tuple[str, int], bool] = field(default_factory=dict)
     _own: dict[str, tuple[Terms, SignedTerms]] = field(default_factory=dict)
     _received: dict[int, tuple[Terms, SignedTerms] | None] = field(default_factory=dict)
     _origins: dict[int, Origin | None] = field(default_factory=dict)
@@ -120,24 +121,28 @@ class Dresser:
             return None
         shown = pv.signed_values(body["v"], form)
         whole = signed.get((item.type, item.rid, body["r"]))
+        if whole is not None and len(pv.provable(whole, shown, form)) != len(shown):
+            return None  # signed over other values: the record is changing, and its change follows
         if whole is None:
-            values = shown if self._complete(item, form) else self._all_signed(conn, item, body["r"], form)
-            if not values:
+            complete = self._complete(item, form)
+            values = shown if complete else self._all_signed(conn, item, body["r"], form)
+            if not values or any(values.get(name) != value for name, value in shown.items()):
                 return None
             version = Version(self.me.keys.origin, item.type, item.id, body["r"], body["h"], form)
             key = self.me.keys.provenance
             whole = pv.issue(version, values, key.signature, self.me.keys.secret, pv.expiry(self.now))
             terms, _ = self._terms(item.type)
             self.fresh.append(Signed(item.type, item.rid, body["r"], terms.hash, whole.expires, pv.store(whole)))
-        if len(pv.provable(whole, shown, form)) != len(shown):
-            return None  # the record changed between two reads; its change follows
         return pv.pack(pv.restrict(whole, shown, form))
 
-    @staticmethod
-    def _complete(item: Item, form: SignedTerms) -> bool:
+    def _complete(self, item: Item, form: SignedTerms) -> bool:
         """Whether the item holds every step that is signed, where the record has a value for it."""
-        named = enumerate(bits(RECORD_TYPES[item.type]))
-        return {f"{name}.{step}" for at, (name, step) in named if item.mask >> at & 1}.issuperset(form.names)
+        key = (item.type, item.mask)
+        if key not in self._whole:
+            named = enumerate(bits(RECORD_TYPES[item.type]))
+            held = {f"{name}.{step}" for at, (name, step) in named if item.mask >> at & 1}
+            self._whole[key] = held.issuperset(form.names)
+        return self._whole[key]
 
     def _all_signed(self, conn: Connection, item: Item, rev: int, form: SignedTerms) -> Mapping[str, Any]:
         before = (int.from_bytes(item.id, "big") - 1).to_bytes(16, "big") if any(item.id) else b""

@@ -29,6 +29,7 @@ SALT_BYTES = 16
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 64
 PADDED_TO = 8
+MOST_NAMES = 240
 _HEADER = b64(b'{"alg":"ES256","typ":"record+sd-jwt"}').encode()
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 _WIRE, _STORED = 1, 2
@@ -90,18 +91,15 @@ def unb64(text: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _signed_terms(canonical: bytes, names: tuple[str, ...]) -> SignedTerms:
-    return SignedTerms(canonical, names, {name: i for i, name in enumerate(names)})
-
-
 def signed_terms(terms: Terms) -> SignedTerms:
     """The part of an origin's terms that decides what is signed: steps labelled open or community, sorted."""
     names = sorted(
         f"{field}.{step}" for field, steps in terms.labels.items() for step, tier in steps if tier <= Tier.COMMUNITY
     )
-    if len(names) > 255:
+    if len(names) > MOST_NAMES:
         raise ProvenanceInvalid("A record type has more signed steps than a signature can name.")
-    return _signed_terms(orjson.dumps(terms.to_json(), option=orjson.OPT_SORT_KEYS), tuple(names))
+    canonical = orjson.dumps(terms.to_json(), option=orjson.OPT_SORT_KEYS)
+    return SignedTerms(canonical, tuple(names), {name: i for i, name in enumerate(names)})
 
 
 def signed_values(values: Mapping[str, Mapping[str, Any]], terms: SignedTerms) -> dict[str, Any]:

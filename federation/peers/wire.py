@@ -12,15 +12,13 @@ import zstandard
 from federation.errors import BadInput
 
 MEDIA_TYPE = "application/x-ndjson"
-CHECKPOINT_BYTES = 64 * 1024
 LEVEL = 3
 WINDOW = 8 * 1024 * 1024
 CHUNK = 64 * 1024
-MAX_DEPTH = 24
 
 
 class AnswerBroken(BadInput):
-    """What the other node sent is not understood: cut inside a line, not JSON, too deep, or compressed too far."""
+    """What the other node sent is not understood: cut inside a line, not JSON, or compressed too far."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +88,3 @@ def parsed(raw: bytes) -> dict[str, Any]:
         raise AnswerBroken("A line of the answer is not an item of the exchange.")
     return item
 
-
-def too_deep(value: Any, depth: int = MAX_DEPTH) -> bool:
-    """Whether JSON nests deeper than any item does."""
-    level = [value]
-    while level:
-        if depth == 0:
-            return True
-        depth -= 1
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-    return False
