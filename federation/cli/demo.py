@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,11 +34,12 @@ from federation.cli.access import write_private
 from federation.cli.importing import import_hsds, load_samples
 from federation.cli.output import Output
 from federation.cli.reading import list_records
-from federation.errors import Unavailable
+from federation.errors import FederationError, Unavailable
 from federation.formats.imports import ImportOptions
 from federation.oauth import clients
 from federation.oauth.accounts import add_account
 from federation.peers import agreements, state, trust
+from federation.peers.loop import alone_with
 from federation.records.registry import RECORD_TYPES
 from federation.settings import FILE_NAME, load_settings
 from federation.telemetry import configure_logging
@@ -46,7 +47,6 @@ from federation.telemetry import configure_logging
 PURPOSE = "coordination"
 EXPECTATIONS = "Listed in a directory; ask the provider for its terms before you rely on this offer."
 READY_SECONDS = 120
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def demo(
         processes = stack.enter_context(_served(directory, port))
         _wait_ready(port, processes)
         _link(directory)
-        _wait_in_step(directory, processes, out)
+        _bring_in_step(directory, processes, out)
         (directory / "demo.json").write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2))
         _tell(out, directory, described, time.monotonic() - started)
         _stay(processes, directory, port, out)
@@ -300,24 +300,32 @@ def _link(directory: Path) -> None:
                 agreements.grant(node.database, node.world, node.catalogue, receiver, scopes, PURPOSE, until)
 
 
-def _wait_in_step(directory: Path, processes: dict[str, subprocess.Popen[bytes]], out: Output) -> None:
-    """Until every link has pulled all that its source had when this began, hop after hop."""
+def _bring_in_step(directory: Path, processes: dict[str, subprocess.Popen[bytes]], out: Output) -> None:
+    """Pulls over every link, hop after hop, beside the nodes that do so themselves; until all hold what they may."""
     until = time.monotonic() + READY_SECONDS
-    with contextlib.ExitStack() as stack, out.progress("exchange") as bar:
+    with contextlib.ExitStack() as stack:
         nodes = {member.name: stack.enter_context(_opened(directory, member.name)) for member in MEMBERS}
         for node in nodes.values():  # what failed while the others were not there counts for nothing now
             state.forget_failures(node.database)
-        task = bar.task_ids[0]
-        # The second success of a link belongs to a pull that began after the first had ended, so after its grant.
-        for source, receiver, _ in (link for link in GRANTS for _ in range(2)):
-            node = nodes[receiver]
-            pid, started = agreements.partner(node.database, source).pid, node.world.now()
-            while (state.sync_state_of(node.database, pid).last_success or LONG_AGO) < started:
+        for source, receiver, _ in GRANTS:
+            while not _pulled(nodes[receiver], source, out):
                 _check_alive(processes)
                 if time.monotonic() > until:
                     raise Unavailable(f"{receiver} has not caught up with {source}; see {receiver}/node.log.")
-                bar.advance(task)
                 time.sleep(0.2)
+
+
+def _pulled(node: Node, source: str, out: Output) -> bool:
+    """One pull to the end; False where it failed or another is under way for too long."""
+    who = agreements.partner(node.database, source)
+    with out.progress(f"exchange with {source}") as bar:
+        try:
+            with alone_with(node.database, node.world, who, f"demo-{os.getpid()}", READY_SECONDS) as alone:
+                if alone:
+                    node.puller.sync(who, lambda done: bar.update(bar.task_ids[0], completed=done))
+                return alone
+        except FederationError:
+            return False
 
 
 QUERY = """{ opportunities(first: 3) { edges { node { __typename ... on Resource { title kind area { name } } } } } }"""
