@@ -50,8 +50,11 @@ def _seen(made: Sample, viewer: Viewer, type_key: str, row: dict[str, Any], ever
     keeps = viewer.kind is ViewerKind.STEWARD and every_status
     if row["status"] == "shadowed" or (row["status"] != "shared" and not keeps):
         return None
-    terms = made.terms[row["terms"]][1] if row["terms"] else None
-    projection = decide(made.policy, viewer, type_key, terms=terms)
+    key = (repr(viewer), type_key, row["terms"])
+    if key not in made.decided:
+        terms = made.terms[row["terms"]][1] if row["terms"] else None
+        made.decided[key] = decide(made.policy, viewer, type_key, terms=terms)
+    projection = made.decided[key]
     if projection.empty:
         return None
     one = Seen(RECORD_TYPES[type_key], row, projection)

@@ -77,6 +77,7 @@ class Sample:
     rows: dict[str, list[dict[str, Any]]]
     terms: dict[int, tuple[str, Terms]]
     policy: Policy
+    decided: dict[Any, Any] = field(default_factory=dict)
 
 
 def viewer(kind: ViewerKind = ViewerKind.CLIENT, *scopes: str, **more: Any) -> Viewer:
