@@ -148,39 +148,12 @@ class Intake:
         own.ensure_home(connection, self._origin, self._name)
         return received.accept(connection, via, puts, gone, self._receiver())
 
-    def accept_items(self, connection: Connection, via: int, items: Iterable[Mapping[str, Any]]) -> Accepted:
-        """`accept` of exchange items as they stand on the wire (`put`, `withdraw`, `terms`; others are passed over),
-        in their order, values checked here. Signatures must have been verified before."""
-        own.ensure_home(connection, self._origin, self._name)
-        return received.accept_items(connection, via, items, self._receiver())
-
-    def accept_put(self, connection: Connection, via: int, item: Mapping[str, Any]) -> Accepted:
-        """`accept_items` of one put."""
-        return self.accept_items(connection, via, [{**item, "k": "put"}])
-
-    def accept_withdraw(self, connection: Connection, via: int, item: Mapping[str, Any]) -> Accepted:
-        """`accept_items` of one withdrawal. What this peer never sent is passed over."""
-        return self.accept_items(connection, via, [{**item, "k": "withdraw"}])
-
     def accept_origin(
         self, connection: Connection, thumbprint: str, name: str, jwk: Mapping[str, Any], handovers: Sequence[str] = ()
     ) -> None:
         """Remembers the key of an origin, verified before. The name of a pinned origin stays as it is."""
         own.ensure_home(connection, self._origin, self._name)
         remember_origin(connection, thumbprint, name, jwk, handovers)
-
-    def accept_reconcile_range(
-        self,
-        connection: Connection,
-        via: int,
-        type_key: str,
-        after: bytes | None,
-        upto: bytes | None,
-        present: Iterable[tuple[str, bytes]],
-    ) -> Accepted:
-        """Removes what the peer no longer offers: its records of the type with after < id <= upto (None: no bound)
-        that are not in `present` (origin thumbprint, id)."""
-        return received.remove_missing(connection, via, type_key, after, upto, present, self._receiver())
 
     def _receiver(self) -> Receiver:
         return Receiver(Context(self._codes), self._origin, self._world)
@@ -201,15 +174,24 @@ class Intake:
             raise Conflict("This record was withdrawn; a withdrawn record never comes back.", field="id")
         return held
 
-    def _new(self, connection: Connection, incoming: Incoming, confirm: bool, taken: Collection[str] = ()) -> Wanted:
-        """A new record, checked."""
+    def _new(
+        self,
+        connection: Connection,
+        incoming: Incoming,
+        confirm: bool,
+        *,
+        taken: Collection[str] = (),
+        fresh: bool = False,
+    ) -> Wanted:
+        """A new record, checked. `taken`: global ids of others that are about to be stored; `fresh`: its id was looked
+        for and is not there."""
         record_type = drafts.record_type_of(incoming.type)
         given, handling = drafts.split(incoming.document)
         document = record_type.normalise(given, self._context(connection))
         id = incoming.id if incoming.id is not None else self._free_id(connection, record_type, document, taken)
         if len(id) != ID_BYTES:
             raise BadInput("An id has 16 bytes.", field="id")
-        if incoming.id is not None and own.find(connection, record_type.key, [id]):
+        if incoming.id is not None and not fresh and own.find(connection, record_type.key, [id]):
             raise Conflict("This id is in use or was used before; an id is never used again.", field="id")
         gid = global_id(record_type.key, self._origin, id)
         document = drafts.with_relays(record_type, document, {}, self._world, id)
@@ -288,7 +270,7 @@ class Intake:
     ) -> Wanted:
         held = found.get(incoming.id) if incoming.id is not None else None
         if held is None:
-            return self._new(connection, incoming, confirm, taken)
+            return self._new(connection, incoming, confirm, taken=taken, fresh=True)
         if held.facts.status == WITHDRAWN:
             raise Conflict("This record was withdrawn; a withdrawn record never comes back.", field="id")
         share = incoming.share or held.facts.status in (SHARED, EXPIRED)

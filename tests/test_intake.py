@@ -18,7 +18,7 @@ from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES, catalogue
 from federation.records.rows import bits
 from federation.storage.database import Database
-from federation.storage.ids import global_id, parse_global_id, wire_id
+from federation.storage.ids import global_id, parse_global_id
 from tests.intake_world import (
     CODES,
     EAST,
@@ -728,95 +728,6 @@ def test_what_is_set_aside_takes_the_place_of_what_was_held(node: Node) -> None:
     node.accept(1, make_put(rev=3))
     assert len(node.rows()) == 1
     assert node.ask("SELECT 1 FROM quarantine") == []
-
-
-def item(put: Put, **changes: Any) -> dict[str, Any]:
-    """A put as it stands on the wire."""
-    assert put.terms is not None
-    return {
-        "k": "put", "t": put.type, "i": wire_id(put.id), "o": put.origin, "r": put.rev, "p": put.partner_rev,
-        "h": put.handling, "T": put.terms.hash, "path": list(put.path), "v": put.values, "sd": "AAEC",
-    } | changes  # fmt: skip
-
-
-def terms_line(put: Put, **changes: Any) -> dict[str, Any]:
-    assert put.terms is not None
-    return {"k": "terms", "hash": put.terms.hash, "body": put.terms.to_json()} | changes
-
-
-def accept_items(node: Node, *items: dict[str, Any]) -> Any:
-    with node.database.write() as connection:
-        return node.intake.accept_items(connection, 1, items)
-
-
-def test_items_are_taken_in_as_they_stand_on_the_wire(node: Node) -> None:
-    put = make_put()
-    result = accept_items(node, terms_line(put), item(put), {"k": "check", "c": "x"}, {"k": "origin"})
-    assert (result.put, result.quarantined) == (1, 0)
-    assert bytes(node.rows()[0].provenance) == b"\0\1\2"
-    later = make_put(2)
-    assert accept_items(node, item(later)).put == 1  # the terms came before
-    left = {"k": "withdraw", "t": "notice", "i": wire_id(put.id), "o": RIVER}
-    assert accept_items(node, left, item(put, r=2), left).withdrawn == 1
-    assert accept_items(node, left, item(put, r=3)).put == 1
-    assert len(node.rows()) == 2
-
-
-def test_single_items_and_ranges(node: Node) -> None:
-    puts = [make_put(number) for number in range(1, 6)]
-    accept_items(node, terms_line(puts[0]))
-    with node.database.write() as connection:
-        node.intake.accept(connection, 1, puts[:1])
-        for put in puts[1:]:
-            assert node.intake.accept_put(connection, 1, item(put)).put == 1
-        assert node.intake.accept_withdraw(connection, 1, item(puts[4])).withdrawn == 1
-        present = [(RIVER, puts[1].id)]
-        gone = node.intake.accept_reconcile_range(connection, 1, "notice", puts[0].id, puts[2].id, present)
-        assert gone.withdrawn == 1
-    assert [bytes(row.id) for row in node.rows()] == [puts[0].id, puts[1].id, puts[3].id]
-    with node.database.write() as connection:
-        assert node.intake.accept_reconcile_range(connection, 1, "notice", None, None, ()).withdrawn == 3
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"t": 7},
-        {"t": "nothing"},
-        {"o": 7},
-        {"o": "short"},
-        {"i": "short"},
-        {"i": None},
-        {"i": "!" * 22},
-        {"i": "A" * 21 + "B"},
-        {"r": -1},
-        {"r": "1"},
-        {"r": 2**60},
-        {"p": True},
-        {"h": None},
-        {"path": "x"},
-        {"path": [1]},
-        {"T": "unknown"},
-        {"T": 7},
-        {"v": None},
-        {"v": {"text": {"exact": 7}}},
-        {"v": {"nothing": {"exact": "x"}}},
-        {"v": {"internal_notes": {"exact": "x"}}},
-        {"sd": 7},
-        {"sd": "x"},
-    ],
-)
-def test_a_malformed_item_is_set_aside_and_the_next_is_read(node: Node, changes: dict[str, Any]) -> None:
-    put = make_put()
-    result = accept_items(node, terms_line(put), item(put, **changes), item(make_put(2)))
-    assert (result.put, result.quarantined) == (1, 1)
-
-
-@pytest.mark.parametrize("changes", [{"body": {}}, {"hash": "other"}])
-def test_terms_that_are_none_are_not_taken_in(node: Node, changes: dict[str, Any]) -> None:
-    put = make_put()
-    result = accept_items(node, terms_line(put, **changes), item(put))
-    assert (result.put, result.quarantined) == (0, 2)
 
 
 def test_an_origin_is_remembered_and_a_pinned_name_stays(node: Node) -> None:

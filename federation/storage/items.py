@@ -5,8 +5,6 @@ Signatures are checked before; here stands what no peer may talk its way around.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +19,10 @@ from federation.policies.tiers import Tier
 from federation.policies.viewer import AFFILIATIONS
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
-from federation.records.rows import accept_values, received_columns
-from federation.storage.ids import ID_BYTES, global_id, parse_wire_id
+from federation.records.rows import received_columns
+from federation.storage.ids import ID_BYTES, global_id
 
 LONGEST_PATH = 16
-LARGEST_REVISION = 2**53
 THUMBPRINT_LENGTH = 43
 UNNAMED = Terms(relay=False, hops=0, caps={}, not_to_affiliation=frozenset(), labels={})
 """The terms of a record whose origin is not told: it goes no further."""
@@ -165,52 +162,6 @@ def digest(put: Arrived, terms: Terms) -> bytes:
     return hashlib.sha256(told + (put.provenance or b"")).digest()[:16]
 
 
-def parse_put(item: Mapping[str, Any], terms: Mapping[str, Terms], context: Context) -> Put:
-    """The put of an exchange item; `terms` by hash. Raises Refused for what is malformed."""
-    type_key, origin, id = named(item)
-    rev, partner_rev, handling, path = item.get("r"), item.get("p", 0), item.get("h", 0), item.get("path", [])
-    if not (_counts(rev) and _counts(partner_rev) and _counts(handling)):
-        raise Refused("bad_form", type_key, origin, id)
-    if not isinstance(path, list) or not all(isinstance(node, str) for node in path):
-        raise Refused("bad_path", type_key, origin, id)
-    wanted, packed = item.get("T"), item.get("sd")
-    if wanted is not None and (not isinstance(wanted, str) or wanted not in terms):
-        raise Refused("bad_terms", type_key, origin, id)
-    try:
-        values = accept_values(RECORD_TYPES[type_key], item.get("v"), context)
-        proof = None if packed is None else base64.b64decode(packed + "==", altchars=b"-_")
-    except (BadInput, TypeError, ValueError, binascii.Error):
-        raise Refused("bad_values", type_key, origin, id) from None
-    mine = None if wanted is None else terms[wanted]
-    return Put(type_key, id, origin, int(rev or 0), partner_rev, handling, mine, tuple(path), values, proof)
-
-
-def _counts(value: object) -> bool:
-    return type(value) is int and 0 <= value <= LARGEST_REVISION
-
-
-def parse_gone(item: Mapping[str, Any]) -> Gone:
-    """The withdrawal of an exchange item. Raises Refused for what is malformed."""
-    type_key, origin, id = named(item)
-    return Gone(type_key, id, origin)
-
-
-def named(item: Mapping[str, Any]) -> tuple[str, str, bytes]:
-    """(type, origin, id) of an item. Raises Refused for what is malformed."""
-    type_key, origin = item.get("t"), item.get("o", "")
-    if not isinstance(type_key, str) or not isinstance(origin, str):
-        raise Refused("bad_form")
-    try:
-        id = parse_wire_id(item.get("i"))
-    except ValueError:
-        raise Refused("bad_form", type_key[:64], origin[:64]) from None
-    if type_key not in RECORD_TYPES:
-        raise Refused("unknown_type", type_key[:64], origin[:64], id)
-    if len(origin) not in (0, THUMBPRINT_LENGTH):
-        raise Refused("bad_form", type_key, origin[:64], id)
-    return type_key, origin, id
-
-
 def origin_number(connection: Connection, thumbprint: str) -> int:
     """The number of an origin; it gets one where it has none."""
     found = connection.execute(text("SELECT oid FROM origins WHERE thumbprint = :it"), {"it": thumbprint}).scalar()
@@ -264,9 +215,3 @@ def terms_number(connection: Connection, oid: int, type_key: str, terms: Terms) 
         key | {"body": body},
     )
     return int(made.scalar_one())
-
-
-def known_terms(connection: Connection, hash: str) -> Terms | None:
-    """Terms that came before, by their hash."""
-    body = connection.execute(text("SELECT body FROM terms WHERE hash = :hash LIMIT 1"), {"hash": hash}).scalar()
-    return None if body is None else Terms.from_json(orjson.loads(body))

@@ -14,8 +14,6 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, bindparam, text
 
-from federation.errors import BadInput
-from federation.policies.terms import Terms
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import mask
@@ -148,32 +146,6 @@ def accept(
     return total
 
 
-def accept_items(connection: Connection, via: int, lines: Iterable[Mapping[str, Any]], receiver: Receiver) -> Accepted:
-    """`accept` of exchange items as they stand on the wire: `put`, `withdraw`, `terms`; others are passed over.
-    Malformed ones are set aside."""
-    puts: dict[tuple[str, str, bytes], Arrived] = {}
-    gone: dict[tuple[str, str, bytes], Gone] = {}
-    refused: list[Refused] = []
-    terms = _TermsInHand(connection)
-    for item in lines:
-        try:
-            if item.get("k") == "put":
-                put = items.parse_put(item, terms, receiver.context)
-                puts[put.type, put.origin, put.id] = put
-                gone.pop((put.type, put.origin, put.id), None)
-            elif item.get("k") == "withdraw":
-                left = items.parse_gone(item)
-                gone[left.type, left.origin, left.id] = left
-                puts.pop((left.type, left.origin, left.id), None)
-            elif item.get("k") == "terms":
-                terms.add(item)
-        except Refused as refusal:
-            refused.append(refusal)
-    result = accept(connection, via, puts.values(), gone.values(), receiver)
-    set_aside(connection, via, refused, receiver.world.now().isoformat())
-    return result + Accepted(quarantined=len(refused))
-
-
 def held(
     connection: Connection, via: int, type_key: str, after: bytes | None = None, upto: bytes | None = None
 ) -> list[Gone]:
@@ -188,21 +160,6 @@ def held(
         {name: value for name, value in values.items() if value is not None},
     )
     return [Gone(type_key, bytes(row[0]), row[1]) for row in rows]
-
-
-def remove_missing(
-    connection: Connection,
-    via: int,
-    type_key: str,
-    after: bytes | None,
-    upto: bytes | None,
-    present: Iterable[tuple[str, bytes]],
-    receiver: Receiver,
-) -> Accepted:
-    """Removes the peer's records in a range of ids that are not in `present` (origin, id)."""
-    there = set(present)
-    missing = [each for each in held(connection, via, type_key, after, upto) if (each.origin, each.id) not in there]
-    return accept(connection, via, (), missing, receiver)
 
 
 def set_aside(connection: Connection, via: int, refused: Sequence[Refused], now: str) -> None:
@@ -220,31 +177,6 @@ def set_aside(connection: Connection, via: int, refused: Sequence[Refused], now:
             ),
             values,
         )
-
-
-class _TermsInHand(dict[str, Terms]):
-    """Terms by hash: those that this page brought, and those that came before."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection = connection
-
-    def add(self, item: Mapping[str, Any]) -> None:
-        """Takes in the terms of a line; Refused where they are none or not those of their hash."""
-        try:
-            terms = Terms.from_json(item.get("body"))
-        except BadInput:
-            raise Refused("bad_terms") from None
-        if terms.hash != item.get("hash"):
-            raise Refused("bad_terms")
-        self[terms.hash] = terms
-
-    def __contains__(self, hash: object) -> bool:
-        if not super().__contains__(hash) and isinstance(hash, str):
-            known = items.known_terms(self._connection, hash)
-            if known is not None:
-                self[hash] = known
-        return super().__contains__(hash)
 
 
 def _cached(cache: dict[object, int], key: object, find: Any) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, text
 
 from federation.policies.tiers import Tier
 from federation.records.base import RecordType
@@ -124,8 +124,7 @@ def sealed_texts(record_type: RecordType, document: Mapping[str, Any]) -> Iterat
 
 
 def _phrases(value: str, prose: bool, findings: Findings) -> Iterator[list[str]]:
-    pieces = [] if prose else [value, *_SPLIT.split(value)]
-    pieces += [value[each.start : each.end] for each in findings(value)]
+    pieces = [value[one.start : one.end] for one in findings(value)] if prose else [value, *_SPLIT.split(value)]
     for piece in pieces:
         words = search_words(piece)
         if 0 < len(words) <= LONGEST and sum(map(len, words)) >= _LEAST_LETTERS:
@@ -141,9 +140,13 @@ def _numbers(value: str) -> Iterator[str]:
 
 
 def _stored(connection: Connection, firsts: list[bytes]) -> Iterator[Phrase]:
-    statement = text("SELECT DISTINCT first, phrase, length FROM sealed_words WHERE first IN :firsts").bindparams(
-        bindparam("firsts", expanding=True)
-    )
+    """The phrases that begin with one of the words; asked past SQLAlchemy, for each record of an import asks."""
+    columns = "SELECT DISTINCT first, phrase, length FROM sealed_words WHERE first"
     for start in range(0, len(firsts), _AT_ONCE):
-        for row in connection.execute(statement, {"firsts": firsts[start : start + _AT_ONCE]}):
-            yield Phrase(bytes(row[0]), bytes(row[1]), row[2])
+        part = firsts[start : start + _AT_ONCE]
+        if connection.dialect.name == "sqlite":
+            found = connection.exec_driver_sql(f"{columns} IN ({', '.join('?' * len(part))})", tuple(part))
+        else:
+            found = connection.exec_driver_sql(f"{columns} = ANY(%(firsts)s)", {"firsts": part})
+        for first, phrase, length in found:
+            yield Phrase(bytes(first), bytes(phrase), length)
