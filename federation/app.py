@@ -33,12 +33,13 @@ from federation.oauth.realm import Realm, first_of
 from federation.oauth.resource import ResourceServer
 from federation.oauth.routes import routes as oauth_routes
 from federation.outbound import Outbound
-from federation.peers.agreements import end_agreements, partners, registered_peers
+from federation.peers.agreements import partners, registered_peers
 from federation.peers.holding import Holding
 from federation.peers.loop import ExchangeLoop
 from federation.peers.pull import Puller
 from federation.peers.routes import exchange_routes
 from federation.peers.serve import Source
+from federation.peers.state import prune_served
 from federation.peers.trust import Self
 from federation.policies.catalogue import Catalogue
 from federation.policies.loading import load_policy
@@ -120,9 +121,11 @@ class Node:
             self.codes,
             lambda type_key: labels(self.policies.current(), type_key),
             place_k=self.settings.place_k,
+            journal_days=self.settings.ledger_days,
         )
-        end_agreements(self.database, self.world)
-        self.ledger.prune(self.world.now() - timedelta(days=self.settings.ledger_days))
+        kept_from = self.world.now() - timedelta(days=self.settings.ledger_days)
+        prune_served(self.database, kept_from)
+        self.ledger.prune(kept_from)
 
     def close(self) -> None:
         """Lets go of the database and of connections to peers."""

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     exchange_interval: int = Field(300, ge=1, le=86400, description="seconds between two pulls from a peer")
     sweep_interval: int = Field(60, ge=1, le=3600, description="seconds between two runs of the sweeper")
     statement_seconds: float = Field(5.0, gt=0, le=120, description="time limit of one statement for a reader")
-    ledger_days: int = Field(365, ge=30, description="how long ledger entries are kept, in days")
+    ledger_days: int = Field(365, ge=30, description="how long the ledger says who was shown what, in days")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
     @classmethod
