@@ -271,6 +271,24 @@ def test_many_changes_are_read_in_parts(database: Database, monkeypatch: pytest.
     assert made.gate.changes(NEAR, page.cursor, 100).cursor == page.cursor
 
 
+def test_changes_that_cancel_each_other_do_not_stop_the_feed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.storage.slices.MOST_RELEVANT", 3)
+    made = empty_sample(database)
+    for n in range(1, 8):
+        insert(database, "resource", own_row("resource", GRANT, id=bytes([n]) * 16, status="draft"), journaled=True)
+        write(made, "resource", bytes([n]) * 16, "", status="shared")
+        write(made, "resource", bytes([n]) * 16, "", status="withdrawn" if n < 7 else "shared")
+    after, more, puts = START, True, []
+    while more:
+        found = made.gate.since(NEAR, after, PLENTY)
+        assert found.items
+        puts += [item.gid for item in found.items if item.kind == "put"]
+        after, more = found.next, found.more
+    assert puts == [gid(bytes([7]) * 16)]
+
+
 def twin(make_database: Any, hidden: bool, who: Viewer) -> list[Any]:
     """All feeds of a world, with or without writes that the viewer cannot see."""
     made = empty_sample(make_database("sqlite"))

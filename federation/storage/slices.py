@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -30,6 +30,10 @@ READ_AT_ONCE = 500
 MOST_RELEVANT = 2000
 """At most this many changes that the class sees are looked at for one page."""
 IDS_AT_ONCE = 100
+
+
+_Key: TypeAlias = tuple[str, int, bytes]
+"""Type, number of the origin, stored id."""
 
 
 @dataclass(frozen=True)
@@ -99,21 +103,33 @@ class Slices:
     def since(self, after: Position, most_bytes: int, scanned: Position = START) -> Changes:
         """What the class saw happen after a position, in order, each record once. At least one item, if there is one;
         no more once `most_bytes` are reached. `scanned`: up to where nothing follows, known from before."""
-        seen, end, full = self._relevant(max(after, scanned))
-        rows = self._rows({key for key in seen if key[0] in self.views})
+        start, full = max(after, scanned), True
+        items: list[Item] = []
+        while full and not items:
+            seen, start, full = self._relevant(start)
+            rows = self._rows(seen)
+            items, cut = self._within(seen, rows, most_bytes)
+            if cut:
+                return Changes(tuple(items), _last(items, after), _last(items, after), True)
+        return Changes(tuple(items), _last(items, after), start, full)
+
+    def _within(
+        self, seen: Mapping[_Key, _Seen], rows: Mapping[_Key, Item], most_bytes: int
+    ) -> tuple[list[Item], bool]:
+        """The items in the order of their last change, and whether some were left out for their size."""
         items: list[Item] = []
         size = 0
         for key, what in sorted(seen.items(), key=lambda each: each[1].last.position):
             if size >= most_bytes and items:
-                return Changes(tuple(items), _last(items, after), _last(items, after), True)
+                return items, True
             item = self._item(key, what, rows.get(key))
             if item is not None:
                 items.append(item)
                 size += len(item.line.encode())
-        return Changes(tuple(items), _last(items, after), end, full)
+        return items, False
 
-    def _relevant(self, after: Position) -> tuple[dict[tuple[str, int, bytes], _Seen], Position, bool]:
-        seen: dict[tuple[str, int, bytes], _Seen] = {}
+    def _relevant(self, after: Position) -> tuple[dict[_Key, _Seen], Position, bool]:
+        seen: dict[_Key, _Seen] = {}
         number, position = 0, after
         while True:
             batch = journal.read(self.connection, position, READ_AT_ONCE)
@@ -183,7 +199,7 @@ class Slices:
             self._masks[key] = wire_mask(view, arm)
         return self._masks[key]
 
-    def _item(self, key: tuple[str, int, bytes], what: _Seen, put: Item | None) -> Item | None:
+    def _item(self, key: _Key, what: _Seen, put: Item | None) -> Item | None:
         change = what.last
         if put is not None:
             return _placed(put, change)
@@ -199,12 +215,12 @@ class Slices:
         text = json.dumps(line, separators=(",", ":"))
         return Item("withdraw", type_key, shown, gid, text, origin, position=change.position, tag=change.tag)
 
-    def _rows(self, keys: Iterable[tuple[str, int, bytes]]) -> dict[tuple[str, int, bytes], Item]:
+    def _rows(self, keys: Iterable[_Key]) -> dict[_Key, Item]:
         """The puts of those records that are seen now."""
         wanted: dict[str, list[bytes]] = {}
         for type_key, _, id in sorted(keys):
             wanted.setdefault(type_key, []).append(id)
-        found: dict[tuple[str, int, bytes], Item] = {}
+        found: dict[_Key, Item] = {}
         for type_key, ids in wanted.items():
             for start in range(0, len(ids), IDS_AT_ONCE):
                 part = ids[start : start + IDS_AT_ONCE]
