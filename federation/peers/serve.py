@@ -26,7 +26,7 @@ from federation.peers.dress import Dresser, terms_of_own
 from federation.peers.state import Standing
 from federation.peers.trust import Self
 from federation.peers.wire import line
-from federation.policies.decide import class_key, rights
+from federation.policies.decide import class_key, decide, rights
 from federation.policies.rules import Policy
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES
@@ -104,6 +104,17 @@ def _class_of(source: Source, policy: Policy, viewer: Viewer, period: int) -> st
     return state.digest([seen, sorted(rights(viewer)), own, signed])
 
 
+def class_seen(policy: Policy, viewer: Viewer) -> dict[str, Any]:
+    """What a class sees of own records, `{type: {"clearance", "steps"}}`: kept beside the class, so that it can be told
+    later what was sent."""
+    seen = {key: decide(policy, viewer, key) for key in RECORD_TYPES}
+    return {
+        key: {"clearance": int(each.clearance or 0), "steps": dict(each.steps)}
+        for key, each in seen.items()
+        if not each.empty
+    }
+
+
 def stand(source: Source, issuer: str) -> _Now:
     """Where a peer stands now; its epoch goes up if its class is another than before. Raises Unauthenticated for one
     that is unknown or frozen."""
@@ -113,7 +124,7 @@ def stand(source: Source, issuer: str) -> _Now:
         raise Unauthenticated("This peer is not known here.")
     policy, viewer = source.policy(), viewer_of(who)
     class_name = class_of(source, policy, viewer)
-    epoch = state.epoch_of(source.database, who.pid, class_name)
+    epoch = state.epoch_of(source.database, who.pid, class_name, lambda: class_seen(policy, viewer))
     incarnation = state.incarnation(source.database, source.world)
     return _Now(who, viewer, policy, Standing(who.pid, incarnation, class_name, epoch))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,7 @@ INCARNATION = "incarnation"
 ERASE_DUE = "erase_due"
 ERASED_AT = "erased_at"
 SIGNATURES_SEEN = "signatures_seen:"
+_CLASS = "class:"
 MOST_QUARANTINED = 10_000
 
 
@@ -66,8 +67,9 @@ def renew_incarnation(database: Database, world: World) -> str:
 # What is served to a peer
 
 
-def epoch_of(database: Database, pid: int, class_key: str) -> int:
-    """The epoch of a peer under its present class: one more than before whenever the class is another."""
+def epoch_of(database: Database, pid: int, class_key: str, seen: Callable[[], Mapping[str, Any]]) -> int:
+    """The epoch of a peer under its present class: one more than before whenever the class is another. What a new
+    class sees is kept beside its name."""
     with database.read() as conn:
         row = conn.execute(select(grants).where(grants.c.peer == pid)).mappings().one_or_none()
     if row is not None and row["class"] == class_key:
@@ -79,7 +81,14 @@ def epoch_of(database: Database, pid: int, class_key: str) -> int:
         epoch = 1 if row is None else row["epoch"] + 1
         conn.execute(delete(grants).where(grants.c.peer == pid))
         conn.execute(insert(grants).values({"peer": pid, "class": class_key, "epoch": epoch}))
+        if meta_value(conn, _CLASS + class_key) is None:
+            set_meta(conn, _CLASS + class_key, json.dumps(seen(), sort_keys=True, separators=(",", ":")))
     return epoch
+
+
+def class_kept(conn: Connection, class_key: str) -> Mapping[str, Any]:
+    """What a class sees, as it was written down when a peer came into it."""
+    return json.loads(meta_value(conn, _CLASS + class_key) or "{}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,171 @@
+"""What a peer was sent: per record the finest steps, under which policies, and when first and last.
+
+Told from what was written down before it left, the journal's facts and the classes of then: exact for the time for
+which both are kept, and never about what a dishonest peer did with it. It holds ids and names of steps, no values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from federation.peers import state
+from federation.peers.agreements import partner, viewer_of
+from federation.peers.serve import Source, class_seen
+from federation.policies.catalogue import PAIRWISE_TYPES
+from federation.records.registry import RECORD_TYPES
+from federation.storage import journal
+from federation.storage.ids import global_id, pairwise_id
+from federation.storage.journal import START, Change, Facts, Position
+from federation.storage.tables import SHARED, origins, served
+
+READ_AT_ONCE = 2000
+_RANGE, _START = ":", "reconcile"
+Seen = Mapping[str, Any]
+"""What a class sees of own records: `{type: {"clearance", "steps"}}`; see `serve.class_seen`."""
+
+
+@dataclass
+class Held:
+    """One record that a peer was sent. `steps`: the finest step of each field that it could hold; a field without a
+    value had none to send. `gone`: it has left the peer's view since, and the peer was, or will be, told so."""
+
+    type: str
+    gid: str
+    steps: dict[str, str]
+    policies: list[str]
+    first: str
+    last: str
+    gone: bool = False
+
+
+@dataclass
+class _Sent:
+    """A row of what was served: a stretch of the journal, or of the ids of a type as they stood at a position."""
+
+    steps: Seen
+    policy: str
+    at: str
+    low: Position
+    high: Position
+    type: str = ""
+    after: str = ""
+    upto: str = ""
+
+
+@dataclass
+class _Told:
+    """All that is known while the journal is read from its beginning."""
+
+    held: dict[tuple[str, int, bytes], Held] = field(default_factory=dict)
+    facts: dict[tuple[str, int, bytes], Facts | None] = field(default_factory=dict)
+
+
+def holdings(source: Source, name: str) -> list[Held]:
+    """What the peer of that local name was sent, in order of type and id. Raises NotFound."""
+    who = partner(source.database, name)
+    now = class_seen(source.policy(), viewer_of(who))
+    with source.database.read() as conn:
+        sent = _sent(conn, who.pid)
+        thumbprints: dict[int, str] = {row.oid: row.thumbprint for row in conn.execute(select(origins))}
+        thumbprints[0] = source.me.keys.origin
+        told = _Told()
+        shown = _Shown(thumbprints, source.me.keys.secret, who.issuer)
+        _walk(conn, sent, told, shown)
+    for key, held in told.held.items():
+        held.gone = not _sees(now, key[0], told.facts.get(key))
+    return sorted(told.held.values(), key=lambda each: (each.type, each.gid))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Under which ids a peer was shown records."""
+
+    thumbprints: Mapping[int, str]
+    secret: bytes
+    subject: str
+
+    def id(self, type_key: str, id: bytes) -> bytes:
+        return pairwise_id(self.secret, self.subject, id) if type_key in PAIRWISE_TYPES else id
+
+    def gid(self, type_key: str, origin: int, id: bytes) -> str:
+        named = "" if type_key in PAIRWISE_TYPES else self.thumbprints.get(origin, "")
+        return global_id(type_key, named, self.id(type_key, id))
+
+
+def _sent(conn: Connection, pid: int) -> list[_Sent]:
+    """All that was served, in the order of the places of the journal at which it was read."""
+    starts: dict[str, Position] = {}
+    found: list[_Sent] = []
+    rows = conn.execute(select(served).where(served.c.peer == pid).order_by(served.c.sid)).mappings()
+    for row in rows.all():
+        steps = state.class_kept(conn, row["class"])
+        if row["token_from"] == _START:
+            starts[row["token_to"]] = Position.parse(row["pos_to"])
+        elif _RANGE in row["token_from"]:
+            kind, _, after = row["token_from"].partition(_RANGE)
+            upto = row["token_to"].partition(_RANGE)[2]
+            place = starts.get(row["pos_from"], START)
+            found.append(_Sent(steps, row["policy"], row["at"], place, place, kind, after, upto))
+        else:
+            span = Position.parse(row["pos_from"]), Position.parse(row["pos_to"])
+            found.append(_Sent(steps, row["policy"], row["at"], *span))
+    return sorted(found, key=lambda each: each.low)
+
+
+def _walk(conn: Connection, sent: list[_Sent], told: _Told, shown: _Shown) -> None:
+    """Read the journal once; at each place where a slice was read, take down who was in it."""
+    ranges = [each for each in sent if each.type]
+    feeds = [each for each in sent if not each.type]
+    for change in _changes(conn):
+        while ranges and ranges[0].low < change.position:
+            _take_range(ranges.pop(0), told, shown)
+        key = (change.type, change.origin, change.id)
+        told.facts[key] = change.after
+        for each in feeds:
+            if each.low < change.position <= each.high and _sees(each.steps, change.type, change.after):
+                _take(each, key, told, shown)
+    for each in ranges:
+        _take_range(each, told, shown)
+
+
+def _changes(conn: Connection) -> Iterator[Change]:
+    place = journal.floor(conn)
+    while batch := journal.read(conn, place, READ_AT_ONCE):
+        yield from batch
+        place = batch[-1].position
+
+
+def _sees(classes: Seen, type_key: str, facts: Facts | None) -> bool:
+    seen = classes.get(type_key)
+    if seen is None or facts is None or facts.status != SHARED or facts.handling > seen["clearance"]:
+        return False
+    return facts.terms == 0 or bool(facts.relay and facts.hops_left > 0)
+
+
+def _take_range(sent: _Sent, told: _Told, shown: _Shown) -> None:
+    for key, facts in told.facts.items():
+        if key[0] == sent.type and _sees(sent.steps, key[0], facts):
+            id = shown.id(key[0], key[2]).hex()
+            if id > sent.after and (not sent.upto or id <= sent.upto):
+                _take(sent, key, told, shown)
+
+
+def _take(sent: _Sent, key: tuple[str, int, bytes], told: _Told, shown: _Shown) -> None:
+    steps = sent.steps[key[0]]["steps"]
+    held = told.held.get(key)
+    if held is None:
+        gid = shown.gid(key[0], key[1], key[2])
+        told.held[key] = Held(key[0], gid, dict(steps), [sent.policy], sent.at, sent.at)
+        return
+    ladder = {name: spec.step_names for name, spec in RECORD_TYPES[key[0]].fields.items()}
+    for name, step in steps.items():
+        before = held.steps.get(name)
+        if before is None or ladder[name].index(step) < ladder[name].index(before):
+            held.steps[name] = step
+    if sent.policy not in held.policies:
+        held.policies.append(sent.policy)
+    held.first, held.last = min(held.first, sent.at), max(held.last, sent.at)
