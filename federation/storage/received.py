@@ -109,15 +109,12 @@ def accept(
     else the withdrawal counts; the caller has put them in order."""
     if via <= 0:
         raise ValueError("only records of others are received")
-    cache: dict[object, int] = {}
+    numbers = _Numbers(connection)
     wanted: dict[str, dict[Key, dict[str, Any] | None]] = {}
-    origins: dict[int, str] = {}
     refused: list[Refused] = []
     for each in gone:
         if each.origin != receiver.home:
-            oid = _cached(cache, each.origin, lambda one=each: items.origin_number(connection, one.origin))
-            origins[oid] = each.origin
-            wanted.setdefault(each.type, {})[oid, each.id] = None
+            wanted.setdefault(each.type, {})[numbers.origin(each.origin), each.id] = None
     now = receiver.world.now().isoformat()
     for put in puts:
         try:
@@ -125,25 +122,39 @@ def accept(
         except Refused as refusal:
             refused.append(Refused(refusal.reason, put.type, put.origin, put.id))
             if put.type in RECORD_TYPES and put.origin != receiver.home:  # what is held is not what the peer shows now
-                oid = _cached(cache, put.origin, lambda one=put: items.origin_number(connection, one.origin))
-                origins[oid] = put.origin
-                wanted.setdefault(put.type, {}).setdefault((oid, put.id), None)
+                wanted.setdefault(put.type, {}).setdefault((numbers.origin(put.origin), put.id), None)
             continue
-        oid = _cached(cache, put.origin, lambda one=put: items.origin_number(connection, one.origin))
-        terms = put.terms or items.UNNAMED
-        tid = _cached(
-            cache, (oid, put.type, terms.hash),
-            lambda number=oid, one=put, its=terms: items.terms_number(connection, number, one.type, its),
-        )  # fmt: skip
-        origins[oid] = put.origin
-        row = items.row_of(put, via, oid, tid, now, receiver.context)
-        wanted.setdefault(put.type, {})[oid, put.id] = row
+        oid, tid = numbers.origin(put.origin), numbers.terms(put)
+        wanted.setdefault(put.type, {})[oid, put.id] = items.row_of(put, via, oid, tid, now, receiver.context)
     total = Accepted(quarantined=len(refused))
     for type_key in sorted(wanted, key=list(RECORD_TYPES).index):
         total += _apply(connection, via, type_key, wanted[type_key], receiver)
-        _released(connection, via, type_key, [(origins[oid], id) for oid, id in wanted[type_key]])
+        _released(connection, via, type_key, [(numbers.thumbprints[oid], id) for oid, id in wanted[type_key]])
     set_aside(connection, via, refused, now)
     return total
+
+
+class _Numbers:
+    """The numbers of origins and terms, each asked for once a page."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._origins: dict[str, int] = {}
+        self.thumbprints: dict[int, str] = {}
+        self._terms: dict[tuple[int, str, str], int] = {}
+
+    def origin(self, thumbprint: str) -> int:
+        if thumbprint not in self._origins:
+            number = items.origin_number(self._connection, thumbprint)
+            self._origins[thumbprint], self.thumbprints[number] = number, thumbprint
+        return self._origins[thumbprint]
+
+    def terms(self, put: Arrived) -> int:
+        terms = put.terms or items.UNNAMED
+        key = (self.origin(put.origin), put.type, terms.hash)
+        if key not in self._terms:
+            self._terms[key] = items.terms_number(self._connection, key[0], put.type, terms)
+        return self._terms[key]
 
 
 def held(
@@ -177,12 +188,6 @@ def set_aside(connection: Connection, via: int, refused: Sequence[Refused], now:
             ),
             values,
         )
-
-
-def _cached(cache: dict[object, int], key: object, find: Any) -> int:
-    if key not in cache:
-        cache[key] = find()
-    return cache[key]
 
 
 def _apply(
