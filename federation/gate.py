@@ -130,7 +130,7 @@ class Gate:
     def count(
         self, viewer: Viewer, type_keys: Sequence[str], where: Filter | None = None, search: str | None = None,
         *, also: Mapping[str, Filter] | None = None,
-    ) -> int:
+    ) -> int:  # fmt: skip
         """How many records match in the viewer's projections; 1001 means more than a thousand. Errors as of `page`."""
         asked = ask(PageRequest(tuple(type_keys), {}, where, search=search, also=also or {}), self._context)
         policy = self._policy()
@@ -163,7 +163,7 @@ class Gate:
     def since(
         self, viewer: Viewer, after: Position, most_bytes: int, *, scanned: Position = START,
         connection: Connection | None = None,
-    ) -> Changes:
+    ) -> Changes:  # fmt: skip
         """What the viewer's class saw happen after a position, for the exchange: its pages are entered as served, not
         in the ledger. `connection`: the snapshot in which the grant was read; `scanned`: see `Slices.since`."""
         with self._snapshot(self._policy(), viewer, connection) as slices:

@@ -1,6 +1,5 @@
 """What each kind takes, refuses, generalises, stores and sends."""
 
-# ruff: noqa: RUF001  (texts in many scripts)
 from __future__ import annotations
 
 from datetime import date

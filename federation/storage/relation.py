@@ -81,7 +81,6 @@ class Relation:
     networks: View | None
     query: Query
     bindings: dict[str, Binding] = field(default_factory=dict)
-    numbers: dict[str, int] = field(default_factory=dict)
     words: dict[str, Callable[[Sequence[str]], str]] = field(default_factory=dict)
 
     @cached_property
@@ -211,9 +210,7 @@ class Relation:
 
     def _columns(self, source: Source, key: str = "NULL", id: str | None = None) -> str:
         view = self.view_of(source)
-        writer = Writer(
-            self.dialect, view, source.arm, self.networks, self._column(source), self._gid(source)
-        )
+        writer = Writer(self.dialect, view, source.arm, self.networks, self._column(source), self._gid(source))
         handling = "t.handling" if source.told else "0"
         return ",".join(
             (

@@ -153,9 +153,9 @@ class Writer:
         return f"coalesce({','.join(found)},'null')" if found else NULL
 
     def _one_origin(self, network: View, arm: Arm, alias: str, shape: Shape) -> str:
-        inner = Writer(
-            self._sql, network, arm, network, lambda name: f"{alias}.{name}", f"{alias}.gid", alias
-        ).object(shape)
+        inner = Writer(self._sql, network, arm, network, lambda name: f"{alias}.{name}", f"{alias}.gid", alias).object(
+            shape
+        )
         return origin_subquery(inner, network, arm, alias, self._alias)
 
     def _value(self, spec: FieldSpec, column: str, member: ShapeField) -> str:
