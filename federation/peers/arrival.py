@@ -15,6 +15,7 @@ from federation.peers import origins
 from federation.peers import provenance as pv
 from federation.peers.origins import Origin
 from federation.peers.provenance import ProvenanceInvalid, VerifiedSignatures, Version
+from federation.policies.catalogue import PAIRWISE_TYPES
 from federation.policies.terms import Terms
 from federation.policies.tiers import Tier
 from federation.records.base import RecordType
@@ -126,9 +127,15 @@ class Arrival:
         kind = self.house.types.get(type_key)
         if kind is None or not kind.shareable:
             raise Poison("unknown_type", type_key[:64], origin[:64], id[:16])
-        if len(id) != 16 or len(origin) not in ((0,) if not kind.relayable else (43,)):
+        if len(id) != 16 or not self._may_have(kind, origin):
             raise Poison("bad_form", type_key, origin[:64], id[:16])
         return type_key, origin, id
+
+    def _may_have(self, kind: RecordType, origin: str) -> bool:
+        """Under pairwise ids nobody is named; what is not passed on is the sender's own; all else names its origin."""
+        if kind.key in PAIRWISE_TYPES:
+            return not origin
+        return len(origin) == 43 if kind.relayable else origin == self.house.sender
 
     def _checked(self, item: Mapping[str, Any], kind: RecordType, origin: str, id: bytes) -> Arrived:
         if not item.keys() <= _PUT_KEYS:
@@ -141,7 +148,7 @@ class Arrival:
         if not kind.relayable:
             if item.keys() & {"T", "path", "sd"}:
                 raise Poison("bad_form")
-            return Arrived(kind.key, id, "", rev, partner_rev, Tier(handling), None, (), values, None)
+            return Arrived(kind.key, id, origin, rev, partner_rev, Tier(handling), None, (), values, None)
         terms = self._terms_of(item, kind, origin)
         path = self._path(item, origin, terms)
         version = Version(origin, kind.key, id, rev, handling, pv.signed_terms(terms))

@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from federation.errors import BadInput
+from federation.policies.catalogue import PAIRWISE_TYPES
 from federation.policies.terms import Terms
 from federation.policies.tiers import Tier
 from federation.policies.viewer import AFFILIATIONS
@@ -104,7 +105,8 @@ def check(put: Arrived, home: str) -> None:
     if put.handling > Tier.PARTNER:
         raise Refused("handling")
     if not record_type.relayable:
-        if put.path or put.origin or put.terms is not None or put.provenance is not None:
+        named = 0 if put.type in PAIRWISE_TYPES else THUMBPRINT_LENGTH
+        if put.path or len(put.origin) != named or put.terms is not None or put.provenance is not None:
             raise Refused("bad_form")
         return
     if len(put.origin) != THUMBPRINT_LENGTH:
