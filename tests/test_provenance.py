@@ -63,8 +63,8 @@ def test_the_same_version_gives_the_same_bytes_again():
 
 def test_an_unchanged_value_keeps_its_digest_when_another_changes():
     before, after = issued(), issued({**VALUES, "response_hours.exact": 72}, rev=4)
-    changed = {d.index for d in before.disclosed} - {
-        d.index for d in before.disclosed for e in after.disclosed if d == e
+    changed = {d.place for d in before.disclosed} - {
+        d.place for d in before.disclosed for e in after.disclosed if d == e
     }
     assert changed == {terms().index["response_hours.exact"]}
     assert before.withheld == after.withheld
@@ -95,7 +95,7 @@ def test_what_is_dropped_is_not_in_the_bytes():
     kept = {"title.exact": VALUES["title.exact"]}
     raw = pv.unb64(pv.pack(pv.restrict(issued(), kept, terms())))
     for disclosure in issued().disclosed:
-        if terms().names[disclosure.index] not in kept:
+        if terms().names[disclosure.place] not in kept:
             assert disclosure.salt not in raw
 
 

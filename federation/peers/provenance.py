@@ -67,7 +67,7 @@ class Version(NamedTuple):
 class Disclosure(NamedTuple):
     """One signed step: its place in the terms' names, its salt, and the digest that is in the signed payload."""
 
-    index: int
+    place: int
     salt: bytes
     digest: bytes
 
@@ -181,16 +181,16 @@ def issue(version: Version, values: Mapping[str, Any], sign: Sign, secret: bytes
 def restrict(provenance: Provenance, names: Iterable[str], terms: SignedTerms) -> Provenance:
     """The same signature with only the named steps disclosed; the others' digests join the withheld ones."""
     keep = {terms.index[name] for name in names if name in terms.index}
-    dropped = [d.digest for d in provenance.disclosed if d.index not in keep]
+    dropped = [d.digest for d in provenance.disclosed if d.place not in keep]
     if not dropped:
         return provenance
-    stay = tuple(d for d in provenance.disclosed if d.index in keep)
+    stay = tuple(d for d in provenance.disclosed if d.place in keep)
     return replace(provenance, disclosed=stay, withheld=tuple(sorted([*provenance.withheld, *dropped])))
 
 
 def provable(provenance: Provenance, values: Mapping[str, Any], terms: SignedTerms) -> dict[str, Any]:
     """Of the flat values those whose digest the signature covers: what a hub may pass on as its origin's word."""
-    held = {terms.names[d.index]: d for d in provenance.disclosed}
+    held = {terms.names[d.place]: d for d in provenance.disclosed}
     return {
         name: value
         for name, value in values.items()
@@ -215,7 +215,7 @@ def _pack(form: int, provenance: Provenance) -> bytes:
             bytes((form,)),
             provenance.expires.to_bytes(5, "big"),
             bytes((len(disclosed), len(provenance.withheld))),
-            bytes(d.index for d in disclosed),
+            bytes(d.place for d in disclosed),
             provenance.signature,
             *(d.salt for d in disclosed),
             *provenance.withheld,

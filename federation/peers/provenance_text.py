@@ -24,7 +24,7 @@ def to_text(provenance: Provenance, version: Version, values: Mapping[str, Any])
     jwt = pv.signing_input(version, provenance.expires, digests) + b"." + b64(provenance.signature).encode()
     names = version.terms.names
     shown = (
-        pv.disclosure_text(d.salt, names[d.index], pv.canonical(values[names[d.index]])) for d in provenance.disclosed
+        pv.disclosure_text(d.salt, names[d.place], pv.canonical(values[names[d.place]])) for d in provenance.disclosed
     )
     return b"~".join((jwt, *shown, b"")).decode()
 

@@ -34,16 +34,6 @@ Answering = Callable[[Source, str, dict[str, Any]], Iterator[bytes]]
 def exchange_routes(source: Source, authenticate: Authenticate) -> list[Route]:
     """The routes of the exchange. At most 16 answers stream at once, and one to each peer; more get 429."""
     streaming: set[str] = set()
-    joining = anyio.CapacityLimiter(JOINS)
-
-    async def join(request: Request) -> Response:
-        try:
-            token = (await _body(request)).decode("ascii", "replace")
-            async with joining:
-                answer = await run_in_threadpool(trust.join, source.database, source.world, source.me, token)
-        except FederationError as error:
-            return refusal(error)
-        return Response(answer, media_type="application/jwt", headers={"cache-control": "no-store"})
 
     def answering(answer: Answering) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
@@ -69,10 +59,25 @@ def exchange_routes(source: Source, authenticate: Authenticate) -> list[Route]:
         return endpoint
 
     return [
-        Route(trust.JOIN_PATH, join, methods=["POST"]),
+        Route(trust.JOIN_PATH, _join_route(source), methods=["POST"]),
         Route(serve.CHANGES_PATH, answering(serve.changes), methods=["POST"]),
         Route(serve.RECONCILE_PATH, answering(serve.reconcile), methods=["POST"]),
     ]
+
+
+def _join_route(source: Source) -> Callable[[Request], Any]:
+    joining = anyio.CapacityLimiter(JOINS)
+
+    async def join(request: Request) -> Response:
+        try:
+            token = (await _body(request)).decode("ascii", "replace")
+            async with joining:
+                answer = await run_in_threadpool(trust.join, source.database, source.world, source.me, token)
+        except FederationError as error:
+            return refusal(error)
+        return Response(answer, media_type="application/jwt", headers={"cache-control": "no-store"})
+
+    return join
 
 
 class _Stream(StreamingResponse):

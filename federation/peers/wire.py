@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, cast
 
 import orjson
 import zstandard
@@ -67,7 +67,8 @@ class _Source:
 def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The bytes of a zstd frame, never more than 64 kB at a time, whatever the frame claims. A frame that was cut
     ends early. Raises AnswerBroken for what is no zstd or asks for more memory than 8 MB."""
-    reader = zstandard.ZstdDecompressor(max_window_size=WINDOW).stream_reader(_Source(chunks), read_size=CHUNK)
+    source = cast("IO[bytes]", _Source(chunks))
+    reader = zstandard.ZstdDecompressor(max_window_size=WINDOW).stream_reader(source, read_size=CHUNK)
     while True:
         try:
             out = reader.read1(CHUNK)
@@ -87,4 +88,3 @@ def parsed(raw: bytes) -> dict[str, Any]:
     if not isinstance(item, dict) or not isinstance(item.get("k"), str):
         raise AnswerBroken("A line of the answer is not an item of the exchange.")
     return item
-
