@@ -286,7 +286,8 @@ def put(net: Net, change) -> None:
     ("change", "reason"),
     [
         (lambda item: item | {"t": "person"}, "unknown_type"),
-        (lambda item: item | {"t": "space"}, "bad_form"),
+        (lambda item: item | {"t": "need"}, "bad_form"),
+        (lambda item: item | {"t": "space"}, "bad_values"),
         (lambda item: item | {"i": "AAAA"}, "bad_form"),
         (lambda item: item | {"i": 7}, "bad_form"),
         (lambda item: item | {"i": "?" * 22}, "bad_form"),
