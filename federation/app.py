@@ -39,7 +39,6 @@ from federation.peers.loop import ExchangeLoop
 from federation.peers.pull import Puller
 from federation.peers.routes import exchange_routes
 from federation.peers.serve import Source
-from federation.peers.state import prune_served
 from federation.peers.trust import Self
 from federation.policies.catalogue import Catalogue
 from federation.policies.loading import load_policy
@@ -121,11 +120,8 @@ class Node:
             self.codes,
             lambda type_key: labels(self.policies.current(), type_key),
             place_k=self.settings.place_k,
-            journal_days=self.settings.ledger_days,
         )
-        kept_from = self.world.now() - timedelta(days=self.settings.ledger_days)
-        prune_served(self.database, kept_from)
-        self.ledger.prune(kept_from)
+        self.ledger.prune(self.world.now() - timedelta(days=self.settings.ledger_days))
 
     def close(self) -> None:
         """Lets go of the database and of connections to peers."""
