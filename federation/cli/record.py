@@ -9,10 +9,11 @@ import orjson
 import typer
 
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
-from federation.cli.output import Output
+from federation.cli.output import FINDINGS, Output
 from federation.cli.reading import list_records
 from federation.errors import BadInput
 from federation.formats.jsonlines import read_records
+from federation.intake import Incoming
 from federation.records.registry import RECORD_TYPES
 
 app = typer.Typer(no_args_is_help=True, help="The node's own records.")
@@ -64,17 +65,21 @@ def add(
     json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Adds records from a JSON file, all or none."""
+    """Adds records from a JSON file; one that is refused is reported with its reason, and the rest goes in."""
+    out = Output(json)
     records = read_records(file)
+    if dry_run:
+        out.result({"records": len(records), "dry_run": True}, f"{len(records)} records would be added.")
+        return
+    incoming = [Incoming(kind, document, None, share, place) for place, (kind, document) in enumerate(records, 1)]
     with node_at(home) as node:
-        if dry_run:
-            Output(json).result({"records": len(records), "dry_run": True}, f"{len(records)} records would be added.")
-            return
-        ids = [
-            node.intake.create(node.operator, type_named(name), document, share=share, confirm=confirm)
-            for name, document in records
-        ]
-    Output(json).result({"ids": ids}, "\n".join(ids))
+        done = node.intake.import_many(node.operator, incoming, confirm=confirm)
+    ids = [gid for gid in done.gids if gid is not None]
+    refused = [{"record": each.line, "field": each.field, "problem": each.message} for each in done.refused]
+    lines = [f"Record {each.line} of {file.name}: {each.message}" for each in done.refused]
+    out.result({"ids": ids, "refused": refused}, "\n".join([*ids, *lines]))
+    if refused:
+        raise typer.Exit(FINDINGS)
 
 
 @app.command()
