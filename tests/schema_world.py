@@ -126,7 +126,10 @@ def _shown(spec: Any, value: Any, one: Any, document: Any) -> Any:
         translated = (document.get("translations") or {}).get(one.language or "", {})
         return translated.get(spec.name, value)
     if name == "code":
-        return value[0] if isinstance(value, list) else value
+        code = value[0] if isinstance(value, list) else value
+        return code.upper() if one.capitals else code
+    if one.capitals:
+        return [code.upper() for code in value]
     if one.parts is None:
         return value
     whole = {"relay": value} if name == "contact" else value

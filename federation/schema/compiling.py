@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, OperationType
@@ -19,9 +19,6 @@ from federation.gate import Shape, ShapeField
 from federation.records.base import RecordType
 from federation.schema.documents import Operation
 from federation.schema.surface import Surface
-
-CODE_KEY = "@"
-"""Stands before the key of a code in a row's JSON. No name in GraphQL begins with it, so that it can only be ours."""
 
 LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,6}")
 ORIGIN_DEPTH = 2
@@ -40,8 +37,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Read:
-    """One root field as the gate is asked: a page or one record, of these types in these shapes. `coded`: rows hold
-    marked codes; `usual`: those that it often had."""
+    """One root field as the gate is asked: a page or one record, of these types in these shapes."""
 
     key: str
     name: str
@@ -49,10 +45,8 @@ class Read:
     types: tuple[str, ...]
     shapes: Mapping[str, Shape]
     layout: tuple[Member, ...] | None
-    coded: bool
     counted: bool
     constant: str | None = None
-    usual: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def paged(self) -> bool:
@@ -91,13 +85,12 @@ class Compiler:
     def _root(self, selection: _Selection, key: str, details: list[FieldDetails]) -> Read:
         name = details[0].node.name.value
         if name == "__typename":
-            return Read(key, name, tuple(details), (), {}, None, False, False, '"Query"')
+            return Read(key, name, tuple(details), (), {}, None, False, '"Query"')
         if name in self.pages:
             return selection.page(key, name, details, self.pages[name])
         if name in self.singles:
             types = self.singles[name]
-            shapes, coded = selection.shapes(details, types)
-            return Read(key, name, tuple(details), types, shapes, None, coded, False)
+            return Read(key, name, tuple(details), types, selection.shapes(details, types), None, False)
         raise Refused
 
 
@@ -106,7 +99,6 @@ class _Selection:
 
     def __init__(self, compiler: Compiler, operation: Operation, variables: VariableValues) -> None:
         self._compiler, self._operation, self._variables = compiler, operation, variables
-        self._coded = False
 
     def _under(self, type_name: str, details: list[FieldDetails]) -> list[tuple[str, str, list[FieldDetails]]]:
         kind = self._compiler.schema.type_map[type_name]
@@ -149,8 +141,8 @@ class _Selection:
                 members.append(Member(shown, inner))
         if len(nodes) > 1:
             raise Refused
-        shapes, coded = self.shapes(nodes[0], types) if nodes else (dict.fromkeys(types, _ID_ONLY), False)
-        return Read(key, name, tuple(details), types, shapes, tuple(members), coded, counted)
+        shapes = self.shapes(nodes[0], types) if nodes else dict.fromkeys(types, _ID_ONLY)
+        return Read(key, name, tuple(details), types, shapes, tuple(members), counted)
 
     def _page_info(self, details: list[FieldDetails]) -> tuple[Member, ...]:
         return tuple(
@@ -166,11 +158,9 @@ class _Selection:
             members.append(Member(f'"{key}":', name, constant=f'"{edge}"' if name == "__typename" else None))
         return tuple(members)
 
-    def shapes(self, details: list[FieldDetails], types: tuple[str, ...]) -> tuple[dict[str, Shape], bool]:
-        """The shape of each type, and whether any holds codes."""
-        self._coded = False
-        made = {key: self._shape(key, details, ORIGIN_DEPTH) for key in types}
-        return made, self._coded
+    def shapes(self, details: list[FieldDetails], types: tuple[str, ...]) -> dict[str, Shape]:
+        """The shape of each type."""
+        return {key: self._shape(key, details, ORIGIN_DEPTH) for key in types}
 
     def _shape(self, type_key: str, details: list[FieldDetails], depth: int) -> Shape:
         surfaces = self._compiler.surfaces[type_key]
@@ -194,10 +184,7 @@ class _Selection:
         if made.translated:
             owner = self._compiler.schema.type_map[self._compiler.registry[type_key].graphql]
             return ShapeField(key, field, language=self._argument(owner, made.name, details))
-        if made.codes is not None:
-            self._coded = True
-            return ShapeField(CODE_KEY + key, field)
-        return ShapeField(key, field)
+        return ShapeField(key, field, capitals=made.codes is not None)
 
     def _part(self, made: Surface, name: str, details: list[FieldDetails]) -> str:
         if made.type == "Place" and name == "name":

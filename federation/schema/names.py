@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 _WORD = re.compile(r"_([a-z0-9])")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -35,10 +34,10 @@ def plural(type_key: str) -> str:
     return type_key + "s"
 
 
-@lru_cache(maxsize=4096)
 def shown_code(code: str) -> str:
-    """A stored code as GraphQL shows it: `emergency_grant` as `EMERGENCY_GRANT`; what has another form as it is."""
-    return code.upper() if _CODE.fullmatch(code) else code
+    """A stored code as GraphQL shows it: `emergency_grant` as `EMERGENCY_GRANT`. Codes are ASCII, so that the databases
+    write the same."""
+    return code.upper()
 
 
 def stored_code(code: str) -> str:

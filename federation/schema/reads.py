@@ -188,10 +188,10 @@ class Reads:
             return read.constant
         if step.request is None:
             row = gate.get(viewer, step.gid or "", read.shapes)
-            return self._writer.record(read, None if row is None else row.json)
+            return self._writer.record(None if row is None else row.json)
         page = self._page(viewer, step, step.request) if read.paged else None
         if read.layout is None:
-            return self._writer.record(read, page.rows[0].json if page is not None and page.rows else None)
+            return self._writer.record(page.rows[0].json if page is not None and page.rows else None)
         count = count_for(gate, viewer, step.request) if read.counted else None
         return self._writer.page(read, page, count)
 

@@ -28,13 +28,15 @@ NAME_MARK = "\x1f"
 class ShapeField:
     """One member of the JSON: `key` as the caller names it, `field` of the record (or `__typename`, `id`, `type`,
     `status`, `handling`, `origin`). `language`: the translation that is wanted, and the language of place names.
-    `parts`: members (key, part) of a composite value. `nested`: the shape of the network behind `origin`."""
+    `parts`: members (key, part) of a composite value. `nested`: the shape of the network behind `origin`.
+    `capitals`: a code, or a list of codes, is written in capitals."""
 
     key: str
     field: str
     language: str | None = None
     parts: tuple[tuple[str, str], ...] | None = None
     nested: Shape | None = None
+    capitals: bool = False
 
 
 Shape: TypeAlias = tuple[ShapeField, ...]
@@ -163,6 +165,8 @@ class Writer:
         if kind in PARTS or (kind == "contact" and member.parts):
             return self._composite(spec, column, member)
         main = self._column(column)
+        if member.capitals:
+            main = f"upper({main})"
         if kind == "text" and member.language:
             return self._sql.json(f"coalesce({self._translation(column, member.language)},{main})")
         if kind == "codes":
