@@ -27,7 +27,7 @@ from federation.storage.cells import SmallCells
 from federation.storage.database import Database
 from federation.storage.drafts import Imported, Incoming, Refusal
 from federation.storage.ids import ID_BYTES, global_id, parse_global_id
-from federation.storage.items import Arrived, Gone, Put, remember_origin
+from federation.storage.items import Gone, Put, remember_origin
 from federation.storage.own import Held, Wanted
 from federation.storage.received import Accepted, Receiver
 from federation.storage.sealed import Findings, Phrase, SealedWords
@@ -138,7 +138,7 @@ class Intake:
                 total += self._import_batch(connection, actor, part, confirm)
         return total
 
-    def accept(self, connection: Connection, via: int, puts: Iterable[Arrived], gone: Iterable[Gone] = ()) -> Accepted:
+    def accept(self, connection: Connection, via: int, puts: Iterable[Put], gone: Iterable[Gone] = ()) -> Accepted:
         """Applies what came from the peer with the number `via`, in the caller's transaction: signatures and values
         (`records.rows.accept_values`) were checked before.
 

@@ -19,41 +19,11 @@ from federation.policies.catalogue import PAIRWISE_TYPES
 from federation.policies.terms import Terms
 from federation.policies.tiers import Tier
 from federation.records.base import RecordType
-from federation.storage.items import Gone
+from federation.storage.items import Gone, Poison, Put
 
 MAX_PATH = 16
 MAX_REV = 2**53
 _PUT_KEYS = frozenset({"k", "t", "i", "o", "r", "p", "h", "T", "path", "v", "sd"})
-
-
-class Poison(BadInput):
-    """An item that is not taken in: `reason` is a stable word, and the item is named, never shown."""
-
-    code = "BAD_ITEM"
-
-    def __init__(self, reason: str, type_key: str = "", origin: str = "", id: bytes = b"") -> None:
-        super().__init__(f"An item was not taken in: {reason}.")
-        self.reason = reason
-        self.type = type_key
-        self.origin = origin
-        self.id = id
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """A record as a peer sent it, checked. `origin` is "" and `terms` None for a record without a named origin (a
-    Need); `provenance` is the signature in the form to keep, None where there is none."""
-
-    type: str
-    id: bytes
-    origin: str
-    rev: int
-    partner_rev: int
-    handling: Tier
-    terms: Terms | None
-    path: tuple[str, ...]
-    values: Mapping[str, Mapping[str, Any]]
-    provenance: bytes | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +73,7 @@ class Arrival:
         type_key, origin, id = self._named(item)
         return Gone(type_key, id, origin)
 
-    def put(self, item: Mapping[str, Any]) -> Arrived:
+    def put(self, item: Mapping[str, Any]) -> Put:
         """A record: of a known type, whole, not this node's own, within its terms, and where it was passed on, signed
         by its origin. Raises Poison."""
         type_key, origin, id = self._named(item)
@@ -137,7 +107,7 @@ class Arrival:
             return not origin
         return len(origin) == 43 if kind.relayable else origin == self.house.sender
 
-    def _checked(self, item: Mapping[str, Any], kind: RecordType, origin: str, id: bytes) -> Arrived:
+    def _checked(self, item: Mapping[str, Any], kind: RecordType, origin: str, id: bytes) -> Put:
         if not item.keys() <= _PUT_KEYS:
             raise Poison("bad_form")
         rev, partner_rev = _count(item.get("r")), _count(item.get("p", 0))
@@ -148,12 +118,12 @@ class Arrival:
         if not kind.relayable:
             if item.keys() & {"T", "path", "sd"}:
                 raise Poison("bad_form")
-            return Arrived(kind.key, id, origin, rev, partner_rev, Tier(handling), None, (), values, None)
+            return Put(kind.key, id, origin, rev, partner_rev, Tier(handling), None, (), values, None)
         terms = self._terms_of(item, kind, origin)
         path = self._path(item, origin, terms)
         version = Version(origin, kind.key, id, rev, handling, pv.signed_terms(terms))
         proof = self._proof(item.get("sd"), version, values, origin, len(path) > 1)
-        return Arrived(kind.key, id, origin, rev, partner_rev, Tier(handling), terms, path, values, proof)
+        return Put(kind.key, id, origin, rev, partner_rev, Tier(handling), terms, path, values, proof)
 
     def _terms_of(self, item: Mapping[str, Any], kind: RecordType, origin: str) -> Terms:
         wanted = item.get("T")

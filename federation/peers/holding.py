@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from federation.errors import BadInput, Unavailable
 from federation.intake import Accepted, Intake
 from federation.peers import origins, state
-from federation.peers.arrival import Arrival, Arrived
+from federation.peers.arrival import Arrival
 from federation.peers.origins import Origin
 from federation.peers.provenance import ProvenanceInvalid, expires_of
 from federation.policies.terms import Terms
@@ -25,7 +25,7 @@ from federation.records.registry import RECORD_TYPES
 from federation.records.rows import accept_values
 from federation.storage import peering, received
 from federation.storage.database import Database
-from federation.storage.items import Gone
+from federation.storage.items import Gone, Put
 
 LETTING_GO = 1000
 NOW, SOON = "now", "soon"
@@ -68,7 +68,7 @@ class Holding:
         conn: Connection,
         pid: int,
         arrival: Arrival,
-        puts: Sequence[Arrived],
+        puts: Sequence[Put],
         gone: Sequence[Gone],
         *,
         narrowing: bool,

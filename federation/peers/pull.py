@@ -20,7 +20,7 @@ from federation.oauth.client import PeerSession
 from federation.outbound import StreamedResponse, lines
 from federation.peers import state
 from federation.peers.agreements import EXCHANGE, Partner
-from federation.peers.arrival import Arrival, Arrived, Gatehouse, Poison
+from federation.peers.arrival import Arrival, Gatehouse
 from federation.peers.holding import Holding
 from federation.peers.loop import Pulled
 from federation.peers.provenance import VerifiedSignatures
@@ -28,7 +28,8 @@ from federation.peers.state import Run, SyncState
 from federation.peers.wire import MEDIA_TYPE, AnswerBroken, Caps, decompressed, parsed
 from federation.records.registry import RECORD_TYPES
 from federation.storage.database import Database
-from federation.storage.items import Gone
+from federation.storage.items import Gone, Poison, Put
+from federation.storage.received import set_aside
 from federation.world import World
 
 CHANGES_PATH = "/exchange/changes"
@@ -58,13 +59,13 @@ class ReconcileNeeded(Conflict):
 class _Batch:
     """What has arrived since the last checkpoint."""
 
-    puts: dict[tuple[str, str, bytes], Arrived] = field(default_factory=dict)
+    puts: dict[tuple[str, str, bytes], Put] = field(default_factory=dict)
     gone: dict[tuple[str, str, bytes], Gone] = field(default_factory=dict)
     poison: list[Poison] = field(default_factory=list)
     lines: int = 0
     size: int = 0
 
-    def put(self, item: Arrived) -> None:
+    def put(self, item: Put) -> None:
         key = (item.type, item.origin, item.id)
         self.gone.pop(key, None)
         self.puts[key] = item
@@ -275,8 +276,7 @@ class Puller:
             puts = list(batch.puts.values())
             narrowing = now.run is not None
             counts = self._holding.apply(conn, who.pid, arrival, puts, list(gone.values()), narrowing=narrowing)
-            named = ((each.type, each.origin, each.id, each.reason) for each in batch.poison)
-            state.set_aside(conn, who.pid, named, self._world.now())
+            set_aside(conn, who.pid, batch.poison, self._world.now().isoformat())
         tally.taken += counts.put + counts.unchanged
         tally.withdrawn += counts.withdrawn
         tally.quarantined += counts.quarantined + len(batch.poison)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from federation.errors import Conflict
 from federation.storage.database import Database
 from federation.storage.journal import Position
-from federation.storage.tables import grants, leases, meta, peer_ack, quarantine, served, sync_state
+from federation.storage.tables import grants, leases, meta, peer_ack, served, sync_state
 from federation.world import World
 
 INCARNATION = "incarnation"
@@ -26,7 +26,6 @@ ERASE_DUE = "erase_due"
 ERASED_AT = "erased_at"
 SIGNATURES_SEEN = "signatures_seen:"
 _CLASS = "class:"
-MOST_QUARANTINED = 10_000
 
 
 def meta_value(conn: Connection, key: str) -> str | None:
@@ -276,30 +275,6 @@ def forget_failures(database: Database) -> None:
     """Make every peer due now, whatever went wrong before: for an operator who knows that the cause is gone."""
     with database.write() as conn:
         conn.execute(update(sync_state).values(failures=0, next_try=None))
-
-
-def set_aside(conn: Connection, pid: int, poison: Iterable[tuple[str, str, bytes, str]], at: datetime) -> None:
-    """Keep word of items that were not taken in, (type, origin, id, reason): whose they were said to be and why, never
-    what they held. A peer that sends nothing but poison fills no disk: there is an end to what is kept of one peer."""
-    poison = list(poison)
-    if not poison:
-        return
-    there = conn.execute(select(func.count()).select_from(quarantine).where(quarantine.c.via == pid)).scalar_one()
-    rows = {
-        (type_key[:64], origin[:64], id[:16]): reason[:200]
-        for type_key, origin, id, reason in poison[: max(0, MOST_QUARANTINED - there)]
-    }
-    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    for (type_key, origin, id), reason in rows.items():
-        statement = dialect.insert(quarantine).values(
-            via=pid, type=type_key, origin=origin, id=id, reason=reason, at=at.isoformat()
-        )
-        conn.execute(
-            statement.on_conflict_do_update(
-                index_elements=["via", "type", "origin", "id"],
-                set_={"reason": statement.excluded.reason, "at": statement.excluded.at},
-            )
-        )
 
 
 def take_lease(database: Database, name: str, holder: str, now: int, seconds: int) -> bool:

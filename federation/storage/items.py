@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, text
@@ -29,47 +29,24 @@ UNNAMED = Terms(relay=False, hops=0, caps={}, not_to_affiliation=frozenset(), la
 """The terms of a record whose origin is not told: it goes no further."""
 
 
-class Refused(BadInput):
-    """An item that is set aside; `reason` is a word."""
+class Poison(BadInput):
+    """An item that is not taken in: `reason` is a stable word, and the item is named, never shown."""
+
+    code = "BAD_ITEM"
 
     def __init__(self, reason: str, type_key: str = "", origin: str = "", id: bytes = b"") -> None:
-        super().__init__(f"An item was set aside: {reason}.")
+        super().__init__(f"An item was not taken in: {reason}.")
         self.reason = reason
         self.type = type_key
         self.origin = origin
         self.id = id
 
 
-class Arrived(Protocol):
-    """A record as it came from a peer: `origin` is "" and `terms` None where the origin is not told (a Need), `path`
-    names the nodes from the origin to the sender, `values` are wire values by field and step, `provenance` is the
-    signature in the form to keep."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def id(self) -> bytes: ...
-    @property
-    def origin(self) -> str: ...
-    @property
-    def rev(self) -> int: ...
-    @property
-    def partner_rev(self) -> int: ...
-    @property
-    def handling(self) -> int: ...
-    @property
-    def terms(self) -> Terms | None: ...
-    @property
-    def path(self) -> Sequence[str]: ...
-    @property
-    def values(self) -> Mapping[str, Mapping[str, Any]]: ...
-    @property
-    def provenance(self) -> bytes | None: ...
-
-
 @dataclass(frozen=True)
 class Put:
-    """An `Arrived` of our own making."""
+    """A record as it came from a peer: `origin` is "" and `terms` None where the origin is not told (a Need), `path`
+    names the nodes from the origin to the sender, `values` are wire values by field and step, `provenance` is the
+    signature in the form to keep, None where there is none."""
 
     type: str
     id: bytes
@@ -92,43 +69,43 @@ class Gone:
     origin: str
 
 
-def check(put: Arrived, home: str) -> None:
-    """Raises Refused for what may not be stored whoever vouches for it: an own record come back, one that is beyond
+def check(put: Put, home: str) -> None:
+    """Raises Poison for what may not be stored whoever vouches for it: an own record come back, one that is beyond
     its terms, a path that is none."""
     record_type = RECORD_TYPES.get(put.type)
     if record_type is None or not record_type.shareable:
-        raise Refused("unknown_type")
+        raise Poison("unknown_type")
     if len(put.id) != ID_BYTES:
-        raise Refused("bad_form")
+        raise Poison("bad_form")
     if put.origin == home or home in put.path:
-        raise Refused("loop")
+        raise Poison("loop")
     if put.handling > Tier.PARTNER:
-        raise Refused("handling")
+        raise Poison("handling")
     if not record_type.relayable:
         named = 0 if put.type in PAIRWISE_TYPES else THUMBPRINT_LENGTH
         if put.path or len(put.origin) != named or put.terms is not None or put.provenance is not None:
-            raise Refused("bad_form")
+            raise Poison("bad_form")
         return
     if len(put.origin) != THUMBPRINT_LENGTH:
-        raise Refused("bad_form")
+        raise Poison("bad_form")
     if put.terms is None:
-        raise Refused("bad_terms")
+        raise Poison("bad_terms")
     if not 0 < len(put.path) <= LONGEST_PATH or put.path[0] != put.origin or len(set(put.path)) != len(put.path):
-        raise Refused("bad_path")
+        raise Poison("bad_path")
     if len(put.path) > 1:
         _check_relayed(put, put.terms)
 
 
-def _check_relayed(put: Arrived, terms: Terms) -> None:
+def _check_relayed(put: Put, terms: Terms) -> None:
     """What was passed on holds only what its origin lets be passed on."""
     if not terms.relay or len(put.path) > terms.hops or put.handling > Tier.COMMUNITY:
-        raise Refused("beyond_terms")
+        raise Poison("beyond_terms")
     for name, steps in put.values.items():
         if any(terms.label(name, step) > Tier.COMMUNITY for step in steps):
-            raise Refused("beyond_terms")
+            raise Poison("beyond_terms")
 
 
-def row_of(put: Arrived, via: int, oid: int, tid: int, now: str, context: Context) -> dict[str, Any]:
+def row_of(put: Put, via: int, oid: int, tid: int, now: str, context: Context) -> dict[str, Any]:
     """All columns of the row of a checked put but `rid`, `status` and `fts`: its terms are worked in."""
     terms = put.terms or UNNAMED
     record_type = RECORD_TYPES[put.type]
@@ -155,7 +132,7 @@ def row_of(put: Arrived, via: int, oid: int, tid: int, now: str, context: Contex
     }
 
 
-def digest(put: Arrived, terms: Terms) -> bytes:
+def digest(put: Put, terms: Terms) -> bytes:
     """16 bytes that are equal for the same item, however often it comes."""
     told = orjson.dumps(
         [put.rev, put.partner_rev, int(put.handling), terms.hash, list(put.path), put.values],

@@ -18,12 +18,14 @@ from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import mask
 from federation.storage import items, journal, writing
-from federation.storage.items import Arrived, Gone, Refused
+from federation.storage.items import Gone, Poison, Put
 from federation.storage.journal import Entry, Facts
 from federation.storage.tables import EXPIRED, SHADOWED, SHARED, record_table
 from federation.world import World
 
 Key = tuple[int, bytes]
+
+MOST_QUARANTINED = 10_000
 
 
 @dataclass(frozen=True)
@@ -102,16 +104,14 @@ class _Plan:
     unchanged: int = 0
 
 
-def accept(
-    connection: Connection, via: int, puts: Iterable[Arrived], gone: Iterable[Gone], receiver: Receiver
-) -> Accepted:
+def accept(connection: Connection, via: int, puts: Iterable[Put], gone: Iterable[Gone], receiver: Receiver) -> Accepted:
     """Stores what came by a peer and removes what left, in the caller's transaction. Of one record the last put or
     else the withdrawal counts; the caller has put them in order."""
     if via <= 0:
         raise ValueError("only records of others are received")
     numbers = _Numbers(connection)
     wanted: dict[str, dict[Key, dict[str, Any] | None]] = {}
-    refused: list[Refused] = []
+    refused: list[Poison] = []
     for each in gone:
         if each.origin != receiver.home:
             wanted.setdefault(each.type, {})[numbers.origin(each.origin), each.id] = None
@@ -119,8 +119,8 @@ def accept(
     for put in puts:
         try:
             items.check(put, receiver.home)
-        except Refused as refusal:
-            refused.append(Refused(refusal.reason, put.type, put.origin, put.id))
+        except Poison as refusal:
+            refused.append(Poison(refusal.reason, put.type, put.origin, put.id))
             if put.type in RECORD_TYPES and put.origin != receiver.home:  # what is held is not what the peer shows now
                 wanted.setdefault(put.type, {}).setdefault((numbers.origin(put.origin), put.id), None)
             continue
@@ -149,7 +149,7 @@ class _Numbers:
             self._origins[thumbprint], self.thumbprints[number] = number, thumbprint
         return self._origins[thumbprint]
 
-    def terms(self, put: Arrived) -> int:
+    def terms(self, put: Put) -> int:
         terms = put.terms or items.UNNAMED
         key = (self.origin(put.origin), put.type, terms.hash)
         if key not in self._terms:
@@ -173,12 +173,17 @@ def held(
     return [Gone(type_key, bytes(row[0]), row[1]) for row in rows]
 
 
-def set_aside(connection: Connection, via: int, refused: Sequence[Refused], now: str) -> None:
-    """Writes items into quarantine with their reason, each once."""
-    values = [
-        {"via": via, "type": each.type, "origin": each.origin, "id": each.id, "reason": each.reason, "at": now}
-        for each in refused
-    ]
+def set_aside(connection: Connection, via: int, refused: Sequence[Poison], now: str) -> None:
+    """Keeps word of items that were not taken in: whose they were said to be and why, never what they held. A peer
+    that sends nothing but poison fills no disk: there is an end to what is kept of one peer."""
+    if not refused:
+        return
+    counted = text("SELECT count(*) FROM quarantine WHERE via = :via")
+    there = int(connection.execute(counted, {"via": via}).scalar_one())
+    values = {
+        (each.type[:64], each.origin[:64], each.id[:16]): each.reason[:200]
+        for each in refused[: max(0, MOST_QUARANTINED - there)]
+    }
     if values:
         connection.execute(
             text(
@@ -186,7 +191,10 @@ def set_aside(connection: Connection, via: int, refused: Sequence[Refused], now:
                 " VALUES (:via, :type, :origin, :id, :reason, :at)"
                 " ON CONFLICT (via, type, origin, id) DO UPDATE SET reason = excluded.reason, at = excluded.at"
             ),
-            values,
+            [
+                {"via": via, "type": type_key, "origin": origin, "id": id, "reason": reason, "at": now}
+                for (type_key, origin, id), reason in values.items()
+            ],
         )
 
 
