@@ -94,15 +94,18 @@ class Net:
         return type("Answer", (), {"status": 200, "body": answer.encode()})()
 
     @contextlib.contextmanager
-    def stream(self, reader: str, issuer: str, path: str, content: bytes) -> Iterator[StreamedResponse]:
+    def stream(
+        self, reader: str, issuer: str, scopes: frozenset[str], path: str, content: bytes
+    ) -> Iterator[StreamedResponse]:
         source = self.nodes[issuer].source
         asked = orjson.loads(content)
         answer = {serve.CHANGES_PATH: serve.changes, serve.RECONCILE_PATH: serve.reconcile}[path]
         exchanged = Exchanged(reader, path, asked)
         try:
+            serve.check_viewer(source, Viewer(ViewerKind.PEER, reader, scopes))
             blocks = answer(source, reader, asked)
         except FederationError as refused:
-            yield StreamedResponse(refused.status, {}, iter(()))
+            yield StreamedResponse(refused.status, getattr(refused, "headers", {}), iter(()))
             return
         self.log.append(exchanged)
         yield StreamedResponse(
@@ -122,8 +125,8 @@ class Session:
         self._net, self._me = net, me
 
     def stream(self, issuer: str, scopes: frozenset[str], method: str, path: str, **more: Any) -> Any:
-        assert scopes == {"exchange"}
-        return self._net.stream(self._me, issuer, path, more["content"])
+        assert "exchange" in scopes
+        return self._net.stream(self._me, issuer, scopes, path, more["content"])
 
 
 class Node:

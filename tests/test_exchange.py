@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from exchange_nodes import COMMUNITY, OPEN, PARTNER, STEWARD, Clock, Net, Node, copy_of, link
 
-from federation.peers import agreements, state
+from federation.peers import agreements, serve, state
+from federation.policies.viewer import Viewer, ViewerKind
 
 
 @pytest.fixture
@@ -395,3 +396,14 @@ def test_the_exchange_works_on_postgresql_as_on_sqlite(make_database, clock, net
     finally:
         for node in (river, west, aurora):
             node.stop()
+
+
+def test_a_token_that_says_less_or_more_than_the_grant_opens_nothing(river, west):
+    with river.database.read() as connection:
+        granted = agreements.token_scopes(agreements.partner_by_issuer(connection, west.me.issuer))
+    less = granted - {max(granted - {"exchange"})}
+    for scopes in (less, granted | {"audit:read"}, frozenset({"exchange"})):
+        with pytest.raises(serve.ScopesDiffer) as refused:
+            serve.check_viewer(river.source, Viewer(ViewerKind.PEER, west.me.issuer, scopes))
+        assert all(scope in refused.value.headers["www-authenticate"] for scope in granted)
+    serve.check_viewer(river.source, Viewer(ViewerKind.PEER, west.me.issuer, granted))

@@ -6,6 +6,7 @@ nothing, or part of the way. What is poison is named in quarantine and never sto
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,7 +35,9 @@ from federation.world import World
 
 CHANGES_PATH = "/exchange/changes"
 RECONCILE_PATH = "/exchange/reconcile"
-SCOPES = frozenset({EXCHANGE})
+LEAST_SCOPES = frozenset({EXCHANGE})
+"""What is asked for at first; a peer that granted more names it, and is asked for a token of exactly that."""
+_NAMED_SCOPES = re.compile(r'error="insufficient_scope".*?\bscope="([^"]{1,8192})"')
 ANSWER_BYTES = 16 * 1024 * 1024
 MAX_RESTARTS = 3
 MAX_ANSWERS = 4096
@@ -49,6 +52,10 @@ def _place(kind: str | None) -> int:
 
 class AnswerCut(AnswerBroken):
     """The answer ended before its end. The next pull goes on after the last checkpoint."""
+
+
+class _ScopesNamed(Exception):
+    """The peer has named the scopes that it granted: the same is asked again, with a token of these."""
 
 
 class ReconcileNeeded(Conflict):
@@ -115,6 +122,7 @@ class Puller:
         self._caps = caps or Caps()
         self._stopping = stopping
         self._verified = VerifiedSignatures()
+        self._scopes: dict[int, frozenset[str]] = {}
 
     def sync(self, who: Partner, progress: Progress = lambda _: None) -> Pulled:
         """Pull a peer until nothing more is there; `progress` hears the number of records done at each checkpoint.
@@ -124,11 +132,15 @@ class Puller:
         """
         tally = _Tally()
         try:
-            more, restarts, answers = True, 0, 0
+            more, restarts, answers, named = True, 0, 0, 0
             while more and answers < MAX_ANSWERS and not self._stopping():
                 answers += 1
                 try:
                     more = self._one(who, tally, progress)
+                except _ScopesNamed:
+                    named += 1
+                    if named > MAX_RESTARTS:
+                        raise Unavailable("The peer names other scopes each time it is asked.") from None
                 except ReconcileNeeded:
                     restarts += 1
                     if restarts > MAX_RESTARTS:
@@ -305,9 +317,10 @@ class Puller:
 
     @contextmanager
     def _ask(self, who: Partner, path: str, asked: dict[str, Any]) -> Iterator[StreamedResponse]:
+        scopes = self._scopes.get(who.pid, LEAST_SCOPES)
         with self._session.stream(
             who.issuer,
-            SCOPES,
+            scopes,
             "POST",
             path,
             headers={"content-type": "application/json", "accept": MEDIA_TYPE, "accept-encoding": "zstd"},
@@ -315,6 +328,12 @@ class Puller:
             max_bytes=self._caps.answer_bytes,
             timeout=self._caps.seconds,
         ) as answer:
+            if answer.status == 403 and (named := _NAMED_SCOPES.search(answer.headers.get("www-authenticate", ""))):
+                granted = frozenset(named[1].split())
+                if granted == scopes:
+                    raise Unavailable("The peer does not take a token of the scopes that it named.")
+                self._scopes[who.pid] = granted
+                raise _ScopesNamed
             if answer.status == 409:
                 raise ReconcileNeeded("The peer asks for the slice to be pulled anew.")
             if answer.status == 429:

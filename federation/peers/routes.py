@@ -40,7 +40,7 @@ def exchange_routes(source: Source, authenticate: Authenticate) -> list[Route]:
             subject = None
             try:
                 viewer = await run_in_threadpool(authenticate, request)
-                serve.check_viewer(viewer)
+                await run_in_threadpool(serve.check_viewer, source, viewer)
                 asked = _asked(await _body(request))
                 if viewer.subject in streaming or len(streaming) >= STREAMS:
                     raise RateLimited("An exchange with this peer is under way; try again in a moment.")

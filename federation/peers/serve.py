@@ -21,7 +21,7 @@ from federation.gate import Gate, Item
 from federation.keys import b64, unb64
 from federation.peers import provenance as pv
 from federation.peers import state
-from federation.peers.agreements import EXCHANGE, Partner, partner_by_issuer, viewer_of
+from federation.peers.agreements import EXCHANGE, Partner, partner_by_issuer, token_scopes, viewer_of
 from federation.peers.dress import Dresser, terms_of_own
 from federation.peers.state import Standing
 from federation.peers.trust import Self
@@ -80,12 +80,29 @@ class _Now:
     standing: Standing
 
 
-def check_viewer(viewer: Viewer) -> None:
-    """Refuse whoever is not a peer with a token for the exchange. Raises Unauthenticated, ForbiddenField."""
+class ScopesDiffer(ForbiddenField):
+    """The token does not have exactly the granted scopes; `headers` name them (RFC 6750, `insufficient_scope`)."""
+
+    def __init__(self, granted: frozenset[str]) -> None:
+        super().__init__("The exchange needs a token with exactly the granted scopes.")
+        named = " ".join(sorted(granted))
+        self.headers = {"www-authenticate": f'DPoP error="insufficient_scope", scope="{named}"'}
+
+
+def check_viewer(source: Source, viewer: Viewer) -> None:
+    """Refuse whoever is not a peer with a token of exactly the scopes that it was granted: a token that says less
+    must not open more. Raises Unauthenticated, ForbiddenField."""
     if viewer.kind is ViewerKind.ANONYMOUS:
         raise Unauthenticated("The exchange is for peers with a token.")
     if viewer.kind is not ViewerKind.PEER or EXCHANGE not in viewer.scopes:
         raise ForbiddenField("The exchange needs a peer's token with the scope exchange.")
+    with source.database.read() as connection:
+        who = partner_by_issuer(connection, viewer.subject)
+    granted = frozenset() if who is None else token_scopes(who)
+    if not granted:
+        raise Unauthenticated("The exchange is for peers with a token.")
+    if viewer.scopes != granted:
+        raise ScopesDiffer(granted)
 
 
 def class_of(source: Source, policy: Policy, viewer: Viewer) -> str:
