@@ -52,7 +52,7 @@ from federation.records.registry import catalogue as describe_types
 from federation.schema.build import print_sdl
 from federation.schema.endpoint import GraphQLEndpoint
 from federation.schema.transport import graphql_app
-from federation.settings import FILE_NAME, Settings, load_settings
+from federation.settings import Settings, load_settings, write_settings
 from federation.storage.database import Database, open_database
 from federation.storage.ids import network_id
 from federation.storage.migrating import migrate, pending, revision
@@ -137,26 +137,12 @@ def create_home(home: Path, values: Mapping[str, Any], world: World | None = Non
     """
     Settings(home=home, **values)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
-    with open(home / FILE_NAME, "x", encoding="utf-8") as file:
-        os.chmod(file.fileno(), 0o600)
-        file.write(text)
+    write_settings(home, values)
     settings, _ = load_settings(home)
     create_keys(home, world or real_world(), settings.url)
     with closing(open_node(settings, world, migrating=True)) as node:
         own = Incoming("network", {"name": settings.name, "scope": settings.scope}, network_id(node.keys.origin))
         node.intake.import_many(node.operator, [own], confirm=True)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(char if char >= " " else f"\\u{ord(char):04x}" for char in escaped) + '"'
-    return "[" + ", ".join(_toml(item) for item in value) + "]"
 
 
 def open_node(settings: Settings, world: World | None = None, *, migrating: bool = False) -> Node:

@@ -223,8 +223,8 @@ class Intake:
         """Writes what differs from what is held, with one ledger entry for all."""
         now = self._world.now().isoformat()
         own.ensure_home(connection, self._origin, self._name)
-        steward = own.Keeper(self._context(connection), self._labels(type_key), now, self._world)
-        written = own.write(connection, type_key, wanted, steward)
+        keeper = own.Keeper(self._context(connection), self._labels(type_key), now, self._world)
+        written = own.write(connection, type_key, wanted, keeper)
         if not written:
             return
         rids = {each.wanted.gid: each.rid for each in written}

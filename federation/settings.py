@@ -154,3 +154,22 @@ def load_settings(
         first = invalid.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         raise SettingsInvalid(f"`{name}` ({origins.get(name, 'file')}): {first['msg']}.") from None
+
+
+def write_settings(home: Path, values: Mapping[str, Any]) -> None:
+    """Writes the settings file of a new home, for its owner alone. Raises FileExistsError rather than overwrite."""
+    text = "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
+    with open(home / FILE_NAME, "x", encoding="utf-8") as file:
+        os.chmod(file.fileno(), 0o600)
+        file.write(text)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(char if char >= " " else f"\\u{ord(char):04x}" for char in escaped) + '"'
+    return "[" + ", ".join(_toml(item) for item in value) + "]"
