@@ -9,6 +9,7 @@ from exchange_nodes import COMMUNITY, OPEN, PARTNER, STEWARD, Clock, Net, Node, 
 
 from federation.peers import agreements, serve, state
 from federation.policies.viewer import Viewer, ViewerKind
+from federation.storage import sweeper
 
 
 @pytest.fixture
@@ -301,7 +302,7 @@ def test_an_ended_agreement_empties_the_slice(river, west, clock):
     river.add()
     west.sync("river")
     clock.forward(days=3 * 365)
-    agreements.end_agreements(river.database, river.world)
+    sweeper.end_agreements(river.database, river.world)
     west.sync("river")
     assert west.rows() == []
 

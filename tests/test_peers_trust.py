@@ -15,6 +15,7 @@ from federation.peers import agreements, trust
 from federation.peers.agreements import EXCHANGE, effective_scopes, token_scopes, viewer_of
 from federation.peers.trust import Self
 from federation.records.registry import catalogue
+from federation.storage import sweeper
 from federation.storage.database import Database, open_database
 from federation.storage.tables import origins
 from federation.world import World
@@ -342,10 +343,10 @@ def test_an_agreement_ends_at_the_end_of_its_day(river, west, clock):
     verify(river, "west")
     grant(river, "west", "resource:partner", until=clock.at.date())
     clock.at = clock.at.replace(hour=23, minute=59)
-    assert agreements.end_agreements(river.database, river.world) == 0
+    assert sweeper.end_agreements(river.database, river.world) == 0
     clock.at += timedelta(minutes=1)
-    assert agreements.end_agreements(river.database, river.world) == 1
-    assert agreements.end_agreements(river.database, river.world) == 0
+    assert sweeper.end_agreements(river.database, river.world) == 1
+    assert sweeper.end_agreements(river.database, river.world) == 0
     assert effective_scopes(agreements.partner(river.database, "west")) == frozenset()
 
 

@@ -13,6 +13,7 @@ from federation.cli.reading import exchange_state
 from federation.errors import BadInput
 from federation.peers import agreements, trust
 from federation.peers.agreements import Partner
+from federation.peers.holdings import holdings
 
 app = typer.Typer(no_args_is_help=True, help="Other nodes: who they are and what they were granted.")
 
@@ -116,8 +117,10 @@ def grant(
 @app.command("set")
 def describe(
     name: Name,
-    affiliation: Annotated[str | None, typer.Option(help="none, domestic_state, foreign_state, …")] = None,
-    jurisdiction: Annotated[str | None, typer.Option(help="Country that hosts it, like KE.")] = None,
+    affiliation: Annotated[
+        str | None, typer.Option(help="none, domestic_state, foreign_state, intergovernmental, or unknown.")
+    ] = None,
+    jurisdiction: Annotated[str | None, typer.Option(help="Country that hosts it, like KE, or unknown.")] = None,
     home: Home = HERE,
     json: Json = False,
 ) -> None:
@@ -151,6 +154,27 @@ def show(name: Name, home: Home = HERE, json: Json = False) -> None:
         row = described(agreements.partner(node.database, name)) | exchange_state(node, name)
     lines = [f"{key.replace('_', ' ')}: {value}" for key, value in row.items()]
     Output(json).result(row, "\n".join(lines))
+
+
+@app.command("holdings")
+def show_holdings(name: Name, home: Home = HERE, json: Json = False) -> None:
+    """Lists what a peer was sent: record, finest step of each field, policy, first and last time served."""
+    with node_at(home) as node:
+        found = holdings(node.source, name)
+    rows = [
+        {
+            "type": held.type,
+            "id": held.gid,
+            "steps": held.steps if json else [f"{field}:{step}" for field, step in sorted(held.steps.items())],
+            "policies": held.policies if json else [version[:12] for version in held.policies],
+            "first": held.first,
+            "last": held.last,
+            "withdrawn": held.gone,
+        }
+        for held in found
+    ]
+    columns = ("type", "id", "steps", "policies", "first", "last", "withdrawn")
+    Output(json).rows(columns, rows, f"{name} was sent nothing.")
 
 
 @app.command()

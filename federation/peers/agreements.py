@@ -219,14 +219,22 @@ def mark_verified(database: Database, who: Partner) -> None:
     _set(database, who, verified=True)
 
 
-def describe(database: Database, name: str, affiliation: str | None, jurisdiction: str | None) -> Partner:
-    """Enter what the operator knows of a peer: its tie to a State, and the country that hosts it (ISO 3166-1). None is
-    unknown, which fails every condition of a policy. Raises BadInput, NotFound."""
+UNKNOWN = "unknown"
+
+
+def describe(database: Database, name: str, affiliation: str | None = None, jurisdiction: str | None = None) -> Partner:
+    """Enter what the operator knows of a peer: its tie to a State, and the country that hosts it (ISO 3166-1). What is
+    not given stays; `unknown` takes it back, and fails every condition of a policy. Raises BadInput, NotFound."""
+    who = partner(database, name)
+    affiliation, jurisdiction = (
+        kept if given is None else None if given == UNKNOWN else given
+        for given, kept in ((affiliation, who.affiliation), (jurisdiction, who.jurisdiction))
+    )
     if affiliation is not None and affiliation not in AFFILIATIONS:
         raise BadInput(f"There is no such affiliation; one of: {', '.join(AFFILIATIONS)}.", field="affiliation")
     if jurisdiction is not None and not JURISDICTION.fullmatch(jurisdiction):
         raise BadInput("A jurisdiction is a country code of two capital letters.", field="jurisdiction")
-    _set(database, partner(database, name), affiliation=affiliation, jurisdiction=jurisdiction)
+    _set(database, who, affiliation=affiliation, jurisdiction=jurisdiction)
     return partner(database, name)
 
 
@@ -258,15 +266,3 @@ def revoke(database: Database, name: str) -> Partner:
     and nothing else does. Raises NotFound."""
     _set(database, partner(database, name), state="revoked", scopes="[]", purpose=None, until=None, narrowing="[]")
     return partner(database, name)
-
-
-def end_agreements(database: Database, world: World) -> int:
-    """Write down which agreements have ended (a date ends at 24:00 UTC); gives how many. The sweeper calls it: no
-    other read looks at a clock."""
-    today = world.today().isoformat()
-    over = (PEERS.c.state == "active") & (PEERS.c.until < today)
-    with database.read() as conn:
-        if conn.execute(select(PEERS.c.pid).where(over).limit(1)).first() is None:
-            return 0
-    with database.write() as conn:
-        return conn.execute(update(PEERS).where(over).values(state="ended")).rowcount

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from federation import keys
 from federation.errors import BadInput, FederationError
 from federation.peers import origins
 from federation.peers import provenance as pv
@@ -19,6 +18,7 @@ from federation.policies.catalogue import PAIRWISE_TYPES
 from federation.policies.terms import Terms
 from federation.policies.tiers import Tier
 from federation.records.base import RecordType
+from federation.storage.ids import parse_wire_id
 from federation.storage.items import Gone, Poison, Put
 
 MAX_PATH = 16
@@ -91,14 +91,14 @@ class Arrival:
         if not isinstance(type_key, str) or not isinstance(wire_id, str) or not isinstance(origin, str):
             raise Poison("bad_form")
         try:
-            id = keys.unb64(wire_id[:64])
+            id = parse_wire_id(wire_id)
         except ValueError:
             raise Poison("bad_form", type_key[:64], origin[:64]) from None
         kind = self.house.types.get(type_key)
         if kind is None or not kind.shareable:
-            raise Poison("unknown_type", type_key[:64], origin[:64], id[:16])
-        if len(id) != 16 or not self._may_have(kind, origin):
-            raise Poison("bad_form", type_key, origin[:64], id[:16])
+            raise Poison("unknown_type", type_key[:64], origin[:64], id)
+        if not self._may_have(kind, origin):
+            raise Poison("bad_form", type_key, origin[:64], id)
         return type_key, origin, id
 
     def _may_have(self, kind: RecordType, origin: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Connection, bindparam, inspect, text
+from sqlalchemy import Connection, bindparam, text
 
 from federation.policies.terms import Labels
 from federation.policies.tiers import Tier
@@ -66,7 +66,7 @@ def sweep(
     expired, revived = _expire(database, world)
     replaced = _replace(database, world, codes, labels, place_k)
     renewed = _renew(database, world, labels)
-    ended = _end_agreements(database, world)
+    ended = end_agreements(database, world)
     pruned = _prune(database, world, journal_days) if journal_days is not None else 0
     return Swept(expired, revived, replaced, renewed, ended, pruned)
 
@@ -205,12 +205,10 @@ def _tell_anew(connection: Connection, type_key: str, rids: list[int], steps: in
     )  # fmt: skip
 
 
-def _end_agreements(database: Database, world: World) -> int:
+def end_agreements(database: Database, world: World) -> int:
     """Agreements whose last day has passed end; those whose date was moved on are in force again."""
     today = {"today": world.today().isoformat()}
     with database.read() as connection:
-        if not inspect(connection).has_table("peers"):
-            return 0
         due = connection.execute(
             text(
                 "SELECT count(*) FROM peers WHERE until IS NOT NULL AND"
