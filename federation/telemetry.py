@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
+
+FRAMES = 8
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 _SECRET_SHAPES = re.compile(r"(eyJ[\w-]{8,}\.[\w-]+\.?[\w-]*|\bfed_[\w-]{16,}|\"d\"\s*:\s*\"[\w-]+\")")
 
@@ -21,14 +26,34 @@ def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
     return event
 
 
+def _place_of_error(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """An exception as its kind and the places it came through: its message may hold values, SQL among them."""
+    found = event.pop("exc_info", None)
+    error = found if isinstance(found, BaseException) else found[1] if isinstance(found, tuple) else sys.exc_info()[1]
+    if found and error is not None:
+        frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+        event["kind"] = type(error).__name__
+        event["places"] = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    return event
+
+
+def _bounded(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """No field is longer than 500 characters, and none has control characters, whoever chose its value."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _CONTROLS.sub("?", value[:500])
+    return event
+
+
 def configure_logging(level: str = "info", *, json: bool = True) -> None:
     """Sends every log, also those of libraries, through one chain: one JSON object a line on standard error."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _place_of_error,
         _redact,
+        _bounded,
     ]
     renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
     structlog.configure(

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from federation.app import Node, create_home, open_node, run_background
 from federation.cli.examining import examine, first_setup_link
+from federation.cli.listening import BoundedHead
 from federation.cli.options import HERE, DryRun, Home, Json, node_at
 from federation.cli.output import FINDINGS, Output
 from federation.errors import BadInput, FederationError, Unavailable
@@ -24,7 +25,7 @@ from federation.peers.loop import Pulled, alone_with
 from federation.settings import FILE_NAME, load_settings
 from federation.telemetry import configure_logging
 
-MAX_HEADER_BYTES = 32_768
+MOST_CONNECTIONS = 500
 GRACE_SECONDS = 10
 PATIENCE_SECONDS = 120
 
@@ -83,7 +84,9 @@ def serve(
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        http=BoundedHead,
+        ws="none",
+        limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=30,
     )

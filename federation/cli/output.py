@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 OK, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 Item = TypeVar("Item")
 
@@ -37,7 +41,7 @@ class Output:
         if self.json:
             typer.echo(orjson.dumps(value, default=str).decode())
         else:
-            self._out.print(sentence, markup=False)
+            self._out.print(_plain(sentence), markup=False)
 
     def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
         """A list: JSON array, or a table whose empty state says what to do next."""
@@ -46,29 +50,29 @@ class Output:
             typer.echo(orjson.dumps(found, default=str).decode())
             return
         if not found:
-            self._out.print(empty, markup=False)
+            self._out.print(_plain(empty), markup=False)
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column.replace("_", " "), overflow="fold")
         for row in found:
-            table.add_row(*(_cell(row.get(column)) for column in columns))
+            table.add_row(*(Text(_plain(_cell(row.get(column)))) for column in columns))
         self._out.print(table)
 
     def text(self, text: str) -> None:
         """Text as it is: a file's content, a schema, a sealed string to copy."""
-        typer.echo(text)
+        typer.echo(_plain(text))
 
     def note(self, sentence: str) -> None:
         """A remark beside the result, on standard error."""
-        self._err.print(sentence, markup=False, style="dim")
+        self._err.print(_plain(sentence), markup=False, style="dim")
 
     def error(self, message: str, *, code: str) -> None:
         """One sentence with its code, on standard error; with `--json` an object on standard output."""
         if self.json:
             typer.echo(orjson.dumps({"error": {"code": code, "message": message}}).decode())
         else:
-            self._err.print(f"{code}: {message}", markup=False, style="red")
+            self._err.print(_plain(f"{code}: {message}"), markup=False, style="red")
 
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:
@@ -76,7 +80,7 @@ class Output:
         console = self._err
         bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -104,3 +108,8 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(str(item) for item in value) or "–"
     return str(value)
+
+
+def _plain(text: str) -> str:
+    """The text without what a terminal would obey: names of peers and values of records are chosen by others."""
+    return _CONTROLS.sub("�", text)

@@ -163,6 +163,7 @@ def _sqlite_engine(connect: Any, begin: str) -> Engine:
         poolclass=sqlite.Pool,
         pool_size=4,
         max_overflow=8,
+        hide_parameters=True,
         pool_timeout=WAIT_SECONDS,
     )
 
