@@ -52,7 +52,7 @@ from federation.records.registry import catalogue as describe_types
 from federation.schema.build import print_sdl
 from federation.schema.endpoint import GraphQLEndpoint
 from federation.schema.transport import graphql_app
-from federation.settings import Settings, load_settings, write_settings
+from federation.settings import Settings, checked, load_settings, write_settings
 from federation.storage.database import Database, open_database
 from federation.storage.ids import network_id
 from federation.storage.migrating import migrate, pending, revision
@@ -135,7 +135,7 @@ def create_home(home: Path, values: Mapping[str, Any], world: World | None = Non
     What is there already is never overwritten.
     Raises SettingsInvalid for values that are not understood, before anything is written.
     """
-    Settings(home=home, **values)
+    checked({**values, "home": home}, dict.fromkeys(values, "given"))
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_settings(home, values)
     settings, _ = load_settings(home)

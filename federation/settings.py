@@ -148,8 +148,14 @@ def load_settings(
                 raise SettingsInvalid(f"`{name}` ({source}) is no setting; see `federation config show`.")
             values[name] = value
             origins[name] = source
+    return checked(values, origins), origins
+
+
+def checked(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    """The settings of these values. Raises SettingsInvalid with the first that is not understood and its origin; the
+    value itself, which may be a secret, is not repeated."""
     try:
-        return Settings(**values), origins
+        return Settings(**values)
     except ValidationError as invalid:
         first = invalid.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"

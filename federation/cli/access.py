@@ -12,6 +12,7 @@ import typer
 from federation.cli.options import HERE, Home, Json, Yes, node_at
 from federation.cli.output import Output
 from federation.cli.peer import split
+from federation.errors import BadInput
 from federation.oauth import clients, personal
 
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may ask for tokens here.")
@@ -37,6 +38,8 @@ def add_client(
 ) -> None:
     """Registers a program and gives out its private key, once."""
     out = Output(json)
+    if key_file and key_file.exists():
+        raise BadInput(f"{key_file} exists; choose another name for the key.", field="key_file")
     with node_at(home) as node:
         made = clients.add_client(node.database, node.world, name, frozenset(split(scopes)), node.scopes)
     key = dict(made.private_jwk)
