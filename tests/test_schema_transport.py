@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
+import anyio
+import orjson
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,6 +18,7 @@ from federation.policies.viewer import Viewer
 from federation.schema.documents import Limits
 from federation.schema.endpoint import GraphQLEndpoint
 from federation.schema.transport import chosen_media, graphql_app, is_json
+from federation.storage.pool import ReaderPool
 from tests.schema_world import CODES, OPEN_ALL, MemoryGate, client, sample
 
 QUERY = {"query": "{ __typename }"}
@@ -107,3 +111,39 @@ def test_quick_reads_and_slow_ones_answer_alike(web: TestClient) -> None:
     query = {"query": "{ resources(first: 2) { nodes { title kind } } }"}
     answers = {web.post("/graphql", json=query).content for _ in range(4)}
     assert len(answers) == 1
+
+
+def test_a_cheap_request_never_makes_the_event_loop_wait_for_a_reader() -> None:
+    pool = ReaderPool(lambda: SimpleNamespace(close=lambda: None), 1, 30.0)
+
+    class Pooled(MemoryGate):
+        def run(self, viewer: Viewer, prepared: None, request: Any) -> Any:
+            with pool.lent():
+                return super().run(viewer, prepared, request)
+
+    gate = Pooled(sample())
+    endpoint = GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy)
+    viewer = client("resource:open")
+
+    async def asked(query: str) -> int:
+        body = orjson.dumps({"query": query})
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+        return (await graphql_app(endpoint, lambda request: viewer)(Request(scope, receive))).status_code
+
+    async def scene() -> None:
+        query = "{ resources(first: 1) { nodes { id } } }"
+        assert await asked(query) == 200
+        endpoint._ready[next(reversed(endpoint._ready))].seconds = 0.0001
+        async with anyio.create_task_group() as tasks:
+            with pool.lent():
+                tasks.start_soon(asked, query)
+                for _ in range(5):
+                    with anyio.fail_after(1):
+                        await anyio.sleep(0.01)
+        assert await asked(query) == 200
+
+    anyio.run(scene)

@@ -31,6 +31,7 @@ from federation.schema.problems import problem, status_of
 from federation.schema.reads import Plan, Reads
 from federation.schema.resolving import Asked, Reader, whole_shapes
 from federation.schema.services import Services, Sight
+from federation.storage.pool import NoneFree, without_waiting
 
 RESPONSE_JSON = "application/graphql-response+json"
 READY_LIMIT = 512
@@ -87,15 +88,26 @@ class GraphQLEndpoint:
     def execute(self, viewer: Viewer, body: bytes, *, legacy: bool = False) -> Answer:
         """Answers one request. `legacy`: for `application/json`, where a request that never ran is still 200.
 
-        Never raises: what is unexpected is masked and logged under an id.
+        Never raises: what is unexpected is masked and logged under an id. (But NoneFree, within `at_once`.)
         """
         media = f"{'application/json' if legacy else RESPONSE_JSON}; charset=utf-8"
         try:
             status, content = self._answer(viewer, body, legacy)
+        except NoneFree:
+            raise
         except Exception as error:
             entry = problem(error)
             return status_of([entry]), media, orjson.dumps({"errors": [entry]})
         return status, media, content
+
+    @staticmethod
+    def at_once(run: Callable[[], Answer]) -> Answer | None:
+        """The answer of a cheap request, or None where it would have to wait for a reader of the database."""
+        try:
+            with without_waiting():
+                return run()
+        except NoneFree:
+            return None
 
     def is_cheap(self, viewer: Viewer, body: bytes) -> bool:
         """Whether the request may run in an event loop: seen before, compiled, quick when it last ran, and of a

@@ -28,6 +28,7 @@ from federation.schema.selecting import Selector, structural_variables
 from federation.schema.services import Services, Sight
 from federation.schema.surface import surfaces
 from federation.schema.writing import Writer
+from federation.storage.pool import NoneFree
 
 COMPILED_LIMIT = 64
 
@@ -165,6 +166,8 @@ class Reads:
         for step in plan.steps:
             try:
                 members.append(f'"{step.read.key}":{self._read(viewer, step)}')
+            except NoneFree:
+                raise
             except Exception as error:
                 errors.append(problem(self._located(error, step.read), [step.read.key]))
                 if step.read.layout is not None:  # a connection is never null: the whole answer is

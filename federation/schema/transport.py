@@ -32,7 +32,8 @@ def graphql_app(
     """A Starlette endpoint for `/graphql`.
 
     `authenticate` gives the viewer of a request, or a promise of one; it raises FederationError, whose `headers`
-    (a challenge) are sent along if it has any. Cheap plans run in the event loop, all others in a thread.
+    (a challenge) are sent along if it has any. Cheap plans run in the event loop where a reader is free, all others in
+    a thread.
     """
 
     async def answer(request: Request) -> Response:
@@ -52,10 +53,8 @@ def graphql_app(
         except FederationError as error:
             return refusal(error, media or PLAIN_JSON, error.status)
         run = partial(endpoint.execute, viewer, body, legacy=media == PLAIN_JSON)
-        if endpoint.is_cheap(viewer, body):
-            status, content_type, content = run()
-        else:
-            status, content_type, content = await to_thread.run_sync(run)
+        answered = endpoint.at_once(run) if endpoint.is_cheap(viewer, body) else None
+        status, content_type, content = answered or await to_thread.run_sync(run)
         return Response(content, status, {**HEADERS, "content-type": content_type})
 
     return answer

@@ -1,13 +1,31 @@
-"""A small pool of raw read-only connections for compiled reads. It must never lend one connection twice."""
+"""A small pool of raw read-only connections for compiled reads. It must never lend one connection twice, and never
+let an event loop wait for one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import BoundedSemaphore, Lock
 from typing import Any
 
 from federation.errors import Unavailable
+
+_AT_ONCE: ContextVar[bool] = ContextVar("readers_at_once", default=False)
+
+
+class NoneFree(Unavailable):
+    """No reader is open and free, and the caller does not wait for one."""
+
+
+@contextmanager
+def without_waiting() -> Iterator[None]:
+    """For the event loop: within, a reader that is open and free is lent at once, or NoneFree raised."""
+    before = _AT_ONCE.set(True)
+    try:
+        yield
+    finally:
+        _AT_ONCE.reset(before)
 
 
 class ReaderPool:
@@ -23,12 +41,18 @@ class ReaderPool:
 
     @contextmanager
     def lent(self) -> Iterator[Any]:
-        """One connection for the time of the block; closed instead of given back where the block failed."""
-        if not self._places.acquire(timeout=self._wait):
-            raise Unavailable("The node is busy answering others; try again in a moment.")
+        """One connection for the time of the block; closed instead of given back where the block failed.
+
+        Raises Unavailable where none came back in time, NoneFree at once `without_waiting`.
+        """
+        at_once = _AT_ONCE.get()
+        if not self._places.acquire(blocking=not at_once, timeout=None if at_once else self._wait):
+            raise (NoneFree if at_once else Unavailable)("The node is busy answering others; try again in a moment.")
         try:
             with self._lock:
                 connection = self._free.pop() if self._free else None
+            if connection is None and at_once:
+                raise NoneFree("The node has no open reader; try again in a moment.")
             connection = connection or self._connect()
             try:
                 yield connection
