@@ -28,6 +28,11 @@ class Dialect:
         """The placeholder of a named parameter."""
         return f":{name}" if self.sqlite else f"%({name})s"
 
+    def limit(self) -> str:
+        """The end of a statement that gives at most `limit` rows. SQLite would look at a bare parameter and make its
+        plan anew at each run, which costs as much as a page."""
+        return f"LIMIT {self.param('limit')}+0" if self.sqlite else f"LIMIT {self.param('limit')}"
+
     def literal(self, text: str) -> str:
         """A text as an SQL literal; psycopg takes `%%` for a percent sign."""
         quoted = "'" + text.replace("'", "''") + "'"

@@ -54,7 +54,7 @@ def follow(
     if known.type_at is not None:
         return ChangePage(tuple(items), _sealed(seal, known, class_name, types), True, reset)
     start = slices.at_tag(known.tag)
-    found = slices.since(start, _ALL) if start is not None else None
+    found = slices.since(start, _ALL, most_items=max(1, first - len(items))) if start is not None else None
     waiting = found.items if found is not None else ()
     taken = waiting[: first - len(items)]
     if taken:

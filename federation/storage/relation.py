@@ -159,7 +159,7 @@ class Relation:
 
     def _two_steps(self, live: Sequence[tuple[Source, str]]) -> str:
         """First the keys of the page, then the JSON of its rows and of no others."""
-        limit, direction = self.dialect.param("limit"), self._direction
+        limit, direction = self.dialect.limit(), self._direction
         tops = " UNION ALL ".join(f"SELECT * FROM ({text}) AS x{source.number}" for source, text in live)  # noqa: S608
         rows = " UNION ALL ".join(
             f"SELECT {self._columns(source, 'k.s', 'k.i')} FROM k CROSS JOIN {self._table(source)} t"  # noqa: S608
@@ -168,7 +168,7 @@ class Relation:
         )
         return (
             f"WITH k AS MATERIALIZED (SELECT a,r,s,i FROM ({tops}) AS x ORDER BY s{direction},i{direction}"  # noqa: S608
-            f" LIMIT {limit}) {rows} ORDER BY 2{direction},3{direction}"
+            f" {limit}) {rows} ORDER BY 2{direction},3{direction}"
         )
 
     def _keys(self, source: Source, after: bool) -> str | None:
@@ -193,7 +193,7 @@ class Relation:
                 parts.append(f"({key},{id}){sign}({self.dialect.param('after_key')},{place})")
         told = key is not None and ("t." in key)  # the same for every row else, and a number would mean a column
         order = ",".join(f"{each}{self._direction}" for each in ((key, id) if told else (id,)))
-        return f"WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT {self.dialect.param('limit')}"
+        return f"WHERE {' AND '.join(parts)} ORDER BY {order} {self.dialect.limit()}"
 
     @property
     def _direction(self) -> str:
@@ -241,7 +241,7 @@ class Relation:
                 selects.append(f"SELECT 1 AS one FROM {self._from(source)} WHERE {' AND '.join(condition)}")  # noqa: S608
         if not selects:
             return None
-        return f"SELECT count(*) FROM ({' UNION ALL '.join(selects)} LIMIT {self.dialect.param('limit')}) AS x"  # noqa: S608
+        return f"SELECT count(*) FROM ({' UNION ALL '.join(selects)} {self.dialect.limit()}) AS x"  # noqa: S608
 
     @cached_property
     def one(self) -> str | None:

@@ -27,10 +27,10 @@ from federation.storage.view import Arm, View
 from federation.storage.wires import values_json, wire_steps
 
 READ_AT_ONCE = 500
-MOST_RELEVANT = 2000
-"""At most this many changes that the class sees are looked at for one page."""
-IDS_AT_ONCE = 100
-
+IDS_AT_ONCE = 50
+WINDOW = 64
+"""How many changes that the class sees are looked at together; of one record only the last of them is told. Hidden
+changes do not count, so that they do not move the window."""
 
 _Key: TypeAlias = tuple[str, int, bytes]
 """Type, number of the origin, stored id."""
@@ -77,6 +77,32 @@ class _Seen:
 
 
 @dataclass
+class _Page:
+    """Items of a page as they are gathered, and how large they are."""
+
+    most_bytes: int
+    most_items: int | None
+    items: list[Item] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more items should come."""
+        return bool(self.items) and (self.size >= self.most_bytes or len(self.items) == self.most_items)
+
+    def room(self) -> int:
+        """For how many more items there may be room, at least one: by the size of those that are there."""
+        if not self.items:
+            return IDS_AT_ONCE
+        return 1 + (self.most_bytes - self.size) * len(self.items) // self.size
+
+    def add(self, item: Item) -> None:
+        """One more item."""
+        self.items.append(item)
+        self.size += len(item.line.encode())
+
+
+@dataclass
 class Slices:
     """Reads the slice of one viewer, in the caller's snapshot. `views` by type, `pairwise` the viewer's parameters.
     `make_id` makes the shown id of a record that is gone."""
@@ -100,49 +126,50 @@ class Slices:
         rows = self.connection.exec_driver_sql("SELECT tid,hash FROM terms").fetchall()
         return {row[0]: row[1] for row in rows}
 
-    def since(self, after: Position, most_bytes: int, scanned: Position = START) -> Changes:
-        """What the class saw happen after a position, in order, each record once. At least one item, if there is one;
-        no more once `most_bytes` are reached. `scanned`: up to where nothing follows, known from before."""
-        start, full = max(after, scanned), True
-        items: list[Item] = []
-        while full and not items:
-            seen, start, full = self._relevant(start)
-            rows = self._rows(seen)
-            items, cut = self._within(seen, rows, most_bytes)
-            if cut:
-                return Changes(tuple(items), _last(items, after), _last(items, after), True)
-        return Changes(tuple(items), _last(items, after), start, full)
+    def since(
+        self, after: Position, most_bytes: int, scanned: Position = START, most_items: int | None = None
+    ) -> Changes:
+        """What the class saw happen after a position, in order. At least one item, if there is one; no more once
+        `most_bytes` are reached. `scanned`: up to where nothing follows, known from before."""
+        page = _Page(most_bytes, most_items)
+        start, more = max(after, scanned), True
+        while more and not page.full:
+            seen, start, more = self._relevant(start)
+            more = not self._fill(page, seen) or more
+        last = (page.items[-1].position if page.items else None) or after
+        return Changes(tuple(page.items), last, last if more else start, more)
 
-    def _within(
-        self, seen: Mapping[_Key, _Seen], rows: Mapping[_Key, Item], most_bytes: int
-    ) -> tuple[list[Item], bool]:
-        """The items in the order of their last change, and whether some were left out for their size."""
-        items: list[Item] = []
-        size = 0
-        for key, what in sorted(seen.items(), key=lambda each: each[1].last.position):
-            if size >= most_bytes and items:
-                return items, True
-            item = self._item(key, what, rows.get(key))
-            if item is not None:
-                items.append(item)
-                size += len(item.line.encode())
-        return items, False
+    def _fill(self, page: _Page, seen: Mapping[_Key, _Seen]) -> bool:
+        """Puts items on the page in the order of their last change; whether all of them found room."""
+        every = sorted(seen.items(), key=lambda each: each[1].last.position)
+        at = 0
+        while at < len(every) and not page.full:
+            part = every[at : at + min(IDS_AT_ONCE, page.room())]
+            rows = self._rows([key for key, _ in part])
+            for key, what in part:
+                if page.full:
+                    break
+                item = self._item(key, what, rows.get(key))
+                if item is not None:
+                    page.add(item)
+                at += 1
+        return at == len(every)
 
     def _relevant(self, after: Position) -> tuple[dict[_Key, _Seen], Position, bool]:
         seen: dict[_Key, _Seen] = {}
-        number, position = 0, after
+        number, position, size = 0, after, min(READ_AT_ONCE, WINDOW + 1)
         while True:
-            batch = journal.read(self.connection, position, READ_AT_ONCE)
+            batch = journal.read(self.connection, position, size)
             for change in batch:
                 if self.relevant(change):
-                    if number == MOST_RELEVANT:
+                    if number == WINDOW:
                         return seen, position, True
                     number += 1
                     key = (change.type, change.origin, change.id)
                     before = self.views[change.type].arm_of(change.before) is not None
                     seen[key] = _Seen(seen[key].before if key in seen else before, change)
                 position = change.position
-            if len(batch) < READ_AT_ONCE:
+            if len(batch) < size:
                 return seen, position, False
 
     def relevant(self, change: Change) -> bool:
@@ -218,16 +245,15 @@ class Slices:
     def _rows(self, keys: Iterable[_Key]) -> dict[_Key, Item]:
         """The puts of those records that are seen now."""
         wanted: dict[str, list[bytes]] = {}
-        for type_key, _, id in sorted(keys):
+        for type_key, _, id in keys:
             wanted.setdefault(type_key, []).append(id)
         found: dict[_Key, Item] = {}
         for type_key, ids in wanted.items():
-            for start in range(0, len(ids), IDS_AT_ONCE):
-                part = ids[start : start + IDS_AT_ONCE]
-                names = [f"i{n}" for n in range(len(part))]
-                condition = f"t.id IN ({','.join(map(self.dialect.param, names))})"
-                rows = self._select(type_key, condition, dict(zip(names, part, strict=True)))
-                found |= {(type_key, item.origin, id): item for id, item in rows}
+            filled = ids + ids[-1:] * (IDS_AT_ONCE - len(ids))  # always as many, so that there is one statement
+            names = [f"i{n}" for n in range(IDS_AT_ONCE)]
+            condition = f"t.id IN ({','.join(map(self.dialect.param, names))})"
+            rows = self._select(type_key, condition, dict(zip(names, filled, strict=True)))
+            found |= {(type_key, item.origin, id): item for id, item in rows}
         return found
 
     def slice(self, type_key: str, after_id: bytes, limit: int) -> tuple[Item, ...]:
@@ -254,7 +280,7 @@ class Slices:
         return [(bytes(row[0]), self._put(view, row)) for row in rows]
 
     def _statement(self, view: View, condition: str, ordered: bool) -> str:
-        end = f" ORDER BY 2 LIMIT {self.dialect.param('limit')}" if ordered else ""
+        end = f" ORDER BY 2 {self.dialect.limit()}" if ordered else ""
         selects = [f"{select_values(self.dialect, view, arm, at)} AND {condition}" for at, arm in enumerate(view.arms)]
         if len(selects) > 1 and ordered:
             selects = [f"SELECT * FROM ({each}{end}) AS x{at}" for at, each in enumerate(selects)]  # noqa: S608
@@ -274,10 +300,6 @@ class Slices:
         return Item(
             "put", view.type.key, shown, gid, line, origin, rid, terms, via, self._mask(view, arm), above
         )
-
-
-def _last(items: Sequence[Item], otherwise: Position) -> Position:
-    return (items[-1].position if items else None) or otherwise
 
 
 def _placed(put: Item, change: Change) -> Item:
