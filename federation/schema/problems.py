@@ -5,6 +5,7 @@ Unknown exceptions are masked with an id; the log holds the id and the kind of e
 
 from __future__ import annotations
 
+import re
 import secrets
 import traceback
 from typing import Any
@@ -27,6 +28,11 @@ CODES = (
 )
 """Every value that `extensions.code` may have."""
 
+_REPRESENTED = re.compile(r"(cannot represent [^:]*): .*", re.DOTALL)
+_FOUND = re.compile(r"[;,.] [fF]ound(?:: | (?!Name |<EOF>|')).*", re.DOTALL)
+_QUOTED = re.compile(r"((?:Block)?String) \"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_ENUM_VALUE = re.compile(r"Value .* does not exist", re.DOTALL)
+
 
 def code_of(error: FederationError) -> str:
     """The error's code, or the closed list's nearest one for codes that belong to other surfaces."""
@@ -45,7 +51,8 @@ def problem(error: BaseException, path: list[str | int] | None = None) -> dict[s
         if cause.field:
             extensions["field"] = cause.field
     elif isinstance(cause, GraphQLError) and (not cause.path or cause.message.startswith("Argument")):
-        message, extensions = cause.message if located is None else located.message, {"code": "BAD_INPUT"}
+        message = without_values(cause.message if located is None else located.message)
+        extensions = {"code": "BAD_INPUT"}
     else:
         message, extensions = _masked(cause)
     entry: dict[str, Any] = {"message": message}
@@ -56,6 +63,13 @@ def problem(error: BaseException, path: list[str | int] | None = None) -> dict[s
         entry["path"] = where
     entry["extensions"] = extensions
     return entry
+
+
+def without_values(message: str) -> str:
+    """What the GraphQL library says of a bad document or variable, without what was sent: an answer goes through logs
+    and consoles of the caller's side, and the value may be one that is to be sealed."""
+    message = _FOUND.sub(".", _REPRESENTED.sub(r"\1.", message))
+    return _ENUM_VALUE.sub("This value does not exist", _QUOTED.sub(r"\1", message))
 
 
 def _masked(cause: BaseException) -> tuple[str, dict[str, Any]]:
