@@ -15,9 +15,9 @@ from federation.peers import agreements, trust
 from federation.peers.agreements import EXCHANGE, effective_scopes, token_scopes, viewer_of
 from federation.peers.trust import Self
 from federation.records.registry import catalogue
-from federation.storage import sweeper
+from federation.storage import peering, sweeper
 from federation.storage.database import Database, open_database
-from federation.storage.tables import origins
+from federation.storage.tables import origins, sync_state
 from federation.world import World
 
 CATALOGUE = catalogue()
@@ -72,7 +72,7 @@ def make(tmp_path: Path, clock: Clock):
         world = World(clock, seed=name.encode().ljust(32, b"."))
         database = open_database(f"sqlite:///{tmp_path / name}.db")
         opened.append(database)
-        SQLModel.metadata.create_all(database.engine, tables=[agreements.PEERS, trust.INVITATIONS, origins])
+        SQLModel.metadata.create_all(database.engine, tables=[agreements.PEERS, trust.INVITATIONS, origins, sync_state])
         return Node(Self(name, f"https://{name}.example", generate_keys(world, name)), database, world)
 
     yield make
@@ -359,3 +359,101 @@ def test_a_revoked_peer_can_be_invited_anew_but_begins_without_anything(river, w
     link(river, west)
     who = agreements.partner(river.database, "west")
     assert (who.state, who.verified, who.scopes) == ("pinned", False, frozenset())
+
+
+def presented(node: Node, inviter: Node, text: str, **changes) -> str:
+    """What a node presents to an inviter, changed and signed by its own peer key."""
+    code = trust.read_invitation(text).code
+    claims = trust._presentation(node.me, node.world, inviter.me.issuer, code) | changes
+    return trust.keys.sign(node.me.keys.peer, {"typ": trust._JOIN}, claims)
+
+
+def test_nobody_claims_the_origin_of_another_network(river, west, make):
+    mallory = make("mallory")
+    text = trust.invite(river.database, river.world, river.me)
+    stolen = west.me.keys.provenance.public_jwk
+    copied = trust._presentation(west.me, west.world, river.me.issuer, trust.read_invitation(text).code)["proof"]
+    for changes in ({}, {"proof": None}, {"proof": "a.b.c"}, {"proof": copied}):
+        with pytest.raises(SignatureRefused):
+            trust.join(
+                river.database, river.world, river.me, presented(mallory, river, text, provenance=stolen, **changes)
+            )
+    assert agreements.partners(river.database) == ()
+
+
+def test_an_inviter_that_claims_the_origin_of_another_network_is_refused(river, west, make, monkeypatch):
+    honest, stolen = trust._presentation, make("third").me.keys.provenance.public_jwk
+
+    def lying(me, *more):
+        return honest(me, *more) | ({"provenance": stolen} if me.name == "river" else {})
+
+    monkeypatch.setattr(trust, "_presentation", lying)
+    with pytest.raises(SignatureRefused):
+        accept(west, Wire(river), trust.invite(river.database, river.world, river.me))
+    assert agreements.partners(west.database) == ()
+
+
+def test_a_proof_for_another_invitation_or_another_node_does_not_count(river, west, make):
+    other = make("other")
+    first, second = (trust.invite(river.database, river.world, river.me) for _ in range(2))
+    code = trust.read_invitation(second).code
+    for audience, known in ((river, trust.read_invitation(first).code), (other, code)):
+        proof = trust._presentation(west.me, west.world, audience.me.issuer, known)["proof"]
+        with pytest.raises(SignatureRefused, match="something else"):
+            trust.join(river.database, river.world, river.me, presented(west, river, second, proof=proof))
+
+
+def test_no_peer_has_this_nodes_own_origin_or_that_of_another_peer(river, west, make):
+    link(river, west)
+    for owner in (river, west):
+        twin = make(f"twin-of-{owner.me.name}")
+        twin = replace(twin, me=replace(twin.me, keys=replace(twin.me.keys, provenance=owner.me.keys.provenance)))
+        text = trust.invite(river.database, river.world, river.me)
+        with pytest.raises(Conflict, match="provenance key"):
+            trust.join(river.database, river.world, river.me, presented(twin, river, text))
+    assert [who.name for who in agreements.partners(river.database)] == ["west"]
+
+
+def test_pinning_changes_neither_this_nodes_own_row_nor_another_peers(river, west):
+    link(river, west)
+    own = river.me.keys
+    with river.database.write() as conn:
+        conn.execute(origins.insert().values(oid=0, thumbprint=own.origin, name="river", pinned=1))
+        for thumbprint in (own.origin, west.me.keys.origin):
+            peering.pin_origin(conn, thumbprint, "mallory", {"kty": "EC"})
+        kept = {row.name: row.jwk for row in conn.execute(origins.select())}
+    assert kept.keys() == {"river", "west"}
+    assert kept["river"] is None
+    assert '"crv"' in kept["west"]
+
+
+def test_the_same_key_under_another_address_is_another_node(river, west):
+    text = trust.invite(river.database, river.world, river.me)
+    accept(west, Wire(river), text)
+    moved = replace(west, me=replace(west.me, issuer="https://moved.example"))
+    with pytest.raises(Conflict, match="already used"):
+        trust.join(river.database, river.world, river.me, presented(moved, river, text))
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://127.0.0.1:9195\x1b]0;title\x07",
+        "http://127.0.0.1:9196\nfake-row",
+        "https://wést.example",
+        "https://west.example?",
+        "https://user@west.example",
+        ["https://west.example"],
+    ],
+)
+def test_an_address_is_plain_ascii(river, west, issuer):
+    text = trust.invite(river.database, river.world, river.me)
+    with pytest.raises(BadInput, match="address"):
+        trust.join(river.database, river.world, river.me, presented(west, river, text, iss=issuer))
+
+
+@pytest.mark.parametrize("name", ["--help", "[/b]", "[link=https://evil.example]river[/link]", "x" * 81, "  "])
+def test_a_name_that_is_none_to_print_gives_way_to_the_host(river, west, name):
+    text = trust.invite(river.database, river.world, river.me)
+    trust.join(river.database, river.world, river.me, presented(west, river, text, name=name))
+    assert [who.name for who in agreements.partners(river.database)] == ["west.example"]

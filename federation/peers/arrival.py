@@ -122,7 +122,7 @@ class Arrival:
         terms = self._terms_of(item, kind, origin)
         path = self._path(item, origin, terms)
         version = Version(origin, kind.key, id, rev, handling, pv.signed_terms(terms))
-        proof = self._proof(item.get("sd"), version, values, origin, len(path) > 1)
+        proof = self._proof(item.get("sd"), version, values, origin, len(path) > 1, terms.relay)
         return Put(kind.key, id, origin, rev, partner_rev, Tier(handling), terms, path, values, proof)
 
     def _terms_of(self, item: Mapping[str, Any], kind: RecordType, origin: str) -> Terms:
@@ -153,19 +153,20 @@ class Arrival:
         values: Mapping[str, Mapping[str, Any]],
         origin: str,
         relayed: bool,
+        may_go_on: bool,
     ) -> bytes | None:
-        """The signature in the form to keep. What was passed on must be signed whole by its origin's own key; what
-        comes from its origin itself came over a channel that the origin's key opened, and is only taken apart."""
-        if packed is None and not relayed:
+        """The verified signature in the form to keep: by the origin's own key, whoever sent it. What was passed on is
+        signed whole; what comes from its origin may hold unsigned partner steps beside. What may go on to others and
+        holds anything that is signed comes signed."""
+        signed = pv.signed_values(values, version.terms)
+        if relayed:
+            total = sum(value is not None for steps in values.values() for value in steps.values())
+            if isinstance(packed, str) and (len(signed) != total or version.handling > Tier.COMMUNITY):
+                raise Poison("beyond_terms")
+        elif packed is None and not (may_go_on and signed and version.handling <= Tier.COMMUNITY):
             return None
         if not isinstance(packed, str):
             raise Poison("unsigned")
-        signed = pv.signed_values(values, version.terms)
-        if not relayed:
-            return pv.store(pv.unpack(packed, signed, version.terms))
-        total = sum(value is not None for steps in values.values() for value in steps.values())
-        if len(signed) != total or version.handling > Tier.COMMUNITY:
-            raise Poison("beyond_terms")
         author = self.origins.get(origin) or self.house.known_origin(origin)
         if author is None:
             raise Poison("unknown_origin")

@@ -47,6 +47,7 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 ROWS_AT_ONCE = 64
 MAX_CLASSES = 1000
 _RUN = re.compile(r"[0-9a-f]{32}")
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _TYPES = tuple(key for key, kind in RECORD_TYPES.items() if kind.shareable)
 
 
@@ -161,7 +162,7 @@ def changes(source: Source, issuer: str, asked: Mapping[str, Any]) -> Iterator[b
     """
     cursor, limit = asked.get("cursor"), _limit(asked)
     now = stand(source, issuer)
-    if not isinstance(cursor, str) or not _same(asked, now.standing):
+    if not isinstance(cursor, str) or not _CURSOR.fullmatch(cursor) or not _same(asked, now.standing):
         raise Reconcile("The slice has to be pulled anew.")
     with source.database.read() as conn:
         position = state.served_position(conn, now.standing, cursor)
@@ -325,6 +326,8 @@ def _limit(asked: Mapping[str, Any]) -> int:
 def _resume(asked: Mapping[str, Any]) -> tuple[int, bytes]:
     """Where a run goes on: the place of the type, and the id after which. A peer can only ask for its own slice."""
     kind, after = asked.get("type"), asked.get("after")
+    if not isinstance(kind, str | None) or not isinstance(after, str | None):
+        raise BadInput("The type and the id to go on after are texts.")
     if kind is None:
         return 0, b""
     if kind not in RECORD_TYPES:

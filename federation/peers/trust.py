@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from sqlalchemy import Connection, Table, delete, func, insert, or_, select, update
@@ -24,6 +26,7 @@ from federation.peers.origins import load_key
 from federation.peers.provenance import ProvenanceInvalid
 from federation.storage.database import Database
 from federation.storage.peering import Invitation, pin_origin
+from federation.storage.tables import sync_state
 from federation.world import World
 
 INVITATIONS: Table = Invitation.__table__  # type: ignore[attr-defined]
@@ -34,7 +37,9 @@ JOIN_SECONDS = 300
 JOIN_PATH = "/exchange/join"
 MAX_JOIN_BYTES = 16_384
 _PREFIX = "federation-invite-"
-_JOIN, _JOINED = "federation-join+jwt", "federation-joined+jwt"
+_JOIN, _JOINED, _ORIGIN = "federation-join+jwt", "federation-joined+jwt", "federation-origin+jwt"
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def read_invitation(text: str) -> Invited:
         if (
             len(invited.code) != CODE_BYTES
             or not isinstance(ends, int)
-            or not issuer.startswith(("http://", "https://"))
+            or not _is_origin(issuer)
         ):
             raise ValueError
     except (ValueError, TypeError, AttributeError):
@@ -94,7 +99,10 @@ def read_invitation(text: str) -> Invited:
 
 
 def _presentation(me: Self, world: World, audience: str, code: bytes) -> dict[str, Any]:
+    """What a node says of itself. `proof` is signed by the provenance key: without it a node could present the public
+    key of another network, and speak in its name."""
     now = world.timestamp()
+    proof = _proof_claims(audience, code, me.keys.peer.thumbprint)
     return {
         "iss": me.issuer,
         "aud": audience,
@@ -104,7 +112,13 @@ def _presentation(me: Self, world: World, audience: str, code: bytes) -> dict[st
         "name": me.name,
         "jwk": me.keys.peer.public_jwk,
         "provenance": me.keys.provenance.public_jwk,
+        "proof": keys.sign(me.keys.provenance, {"typ": _ORIGIN}, proof),
     }
+
+
+def _proof_claims(audience: str, code: bytes, thumbprint: str) -> dict[str, str]:
+    """What the provenance key signs: for whom, for which invitation, and beside which peer key."""
+    return {"aud": audience, "code": _hashed(code), "peer": thumbprint}
 
 
 @dataclass(frozen=True)
@@ -134,17 +148,31 @@ def _read_presentation(token: str, typ: str, audience: str, world: World) -> _Pr
         code, provenance = keys.unb64(str(claims.get("code"))), load_key(claims.get("provenance") or {})
     except (ValueError, ProvenanceInvalid):
         raise BadInput("The other node's statement lacks its code or its provenance key.") from None
-    return _Presented(str(issuer), name, code, key, provenance)
+    _check_possession(claims.get("proof"), provenance, _proof_claims(audience, code, key.thumbprint))
+    return _Presented(str(issuer), _plain_name(name, str(issuer)), code, key, provenance)
+
+
+def _check_possession(proof: object, provenance: PublicKey, expected: dict[str, str]) -> None:
+    """Refuse a provenance key that its presenter cannot sign with. Raises SignatureRefused."""
+    if not isinstance(proof, str):
+        raise SignatureRefused("The other node does not show that its provenance key is its own.")
+    jws = keys.read_jws(proof, types=frozenset({_ORIGIN}))
+    keys.verify(jws, [provenance])
+    if dict(jws.claims) != expected:
+        raise SignatureRefused("The other node's proof of its provenance key was made for something else.")
 
 
 def _is_origin(url: object) -> bool:
-    return (
-        isinstance(url, str)
-        and len(url) <= 300
-        and url.startswith(("http://", "https://"))
-        and url.count("/") == 2
-        and not set(url) & set("@?#\\ ")
-    )
+    """Whether it is the address of a node: scheme, host and perhaps port, in plain ASCII and nothing more."""
+    return isinstance(url, str) and len(url) <= 300 and _ADDRESS.fullmatch(url) is not None
+
+
+def _plain_name(name: str, issuer: str) -> str:
+    """The name that a node gives itself; its host where that is no name to print or type in a terminal."""
+    plain = name.strip()
+    if 0 < len(plain) <= LONGEST_NAME and not plain.startswith("-") and not set(plain) & set("[]"):
+        return plain
+    return (urlsplit(issuer).netloc.replace("[", "").replace("]", "").lstrip("-") or "peer")[:LONGEST_NAME]
 
 
 def accept(
@@ -179,7 +207,7 @@ def accept(
     if said.key.thumbprint != invited.thumbprint or said.issuer != invited.issuer or said.code != invited.code:
         raise SignatureRefused("The answer is not signed by the key in the invitation: somebody else answered.")
     with database.write() as conn:
-        _pin(conn, said, name)
+        _pin(conn, me, said, name)
     return _linked(database, said.issuer)
 
 
@@ -206,11 +234,17 @@ def join(database: Database, world: World, me: Self, token: str) -> str:
         if row is None or row.ends <= world.timestamp():
             raise BadInput("There is no such invitation, or it has ended.")
         if row.used_by is None:
-            _pin(conn, said, None)
+            _pin(conn, me, said, None)
             conn.execute(update(INVITATIONS).where(INVITATIONS.c.code == hashed).values(used_by=said.key.thumbprint))
-        elif row.used_by != said.key.thumbprint:
+        elif row.used_by != said.key.thumbprint or not _as_pinned(conn, said):
             raise Conflict("The invitation was already used.")
     return keys.sign(me.keys.peer, {"typ": _JOINED}, _presentation(me, world, said.issuer, said.code))
+
+
+def _as_pinned(conn: Connection, said: _Presented) -> bool:
+    """Whether a peer presents itself again exactly as it was pinned."""
+    row = conn.execute(select(PEERS).where(PEERS.c.thumbprint == said.key.thumbprint)).one_or_none()
+    return row is not None and (row.issuer, row.origin) == (said.issuer, said.provenance.thumbprint)
 
 
 def _refuse_linked(database: Database, issuer: str, thumbprint: str) -> None:
@@ -222,13 +256,19 @@ def _refuse_linked(database: Database, issuer: str, thumbprint: str) -> None:
         raise Conflict("This node is already linked with the inviter; the invitation is used or not needed.")
 
 
-def _pin(conn: Connection, said: _Presented, name: str | None) -> None:
-    """Write the peer's keys down. A revoked peer may be linked anew, unverified and without any grant."""
+def _pin(conn: Connection, me: Self, said: _Presented, name: str | None) -> None:
+    """Write the peer's keys down. A revoked peer may be linked anew, unverified and without any grant; its slice is
+    then pulled from the beginning. Nobody may come under this node's own origin, or that of another peer."""
+    if said.provenance.thumbprint == me.keys.origin:
+        raise Conflict("The other node presents this node's own provenance key.")
     found = conn.execute(
         select(PEERS).where(or_(PEERS.c.issuer == said.issuer, PEERS.c.thumbprint == said.key.thumbprint))
     ).all()
     if len(found) > 1 or any(row.state != "revoked" or row.frozen for row in found):
         raise Conflict("A peer with this address or key is already linked.")
+    others = select(PEERS.c.pid).where(PEERS.c.origin == said.provenance.thumbprint)
+    if {row.pid for row in conn.execute(others)} - {row.pid for row in found}:
+        raise Conflict("Another peer already has this provenance key.")
     pinned = {
         "issuer": said.issuer,
         "jwks": json.dumps([dict(said.key.jwk)]),
@@ -240,6 +280,7 @@ def _pin(conn: Connection, said: _Presented, name: str | None) -> None:
     }
     if found:
         conn.execute(update(PEERS).where(PEERS.c.pid == found[0].pid).values(**pinned))
+        conn.execute(delete(sync_state).where(sync_state.c.via == found[0].pid))
         pin_origin(conn, said.provenance.thumbprint, found[0].name, said.provenance.jwk)
         return
     taken = set(conn.execute(select(PEERS.c.name)).scalars())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Text, delete, func, insert, select, update
+from sqlalchemy import Connection, Text, bindparam, delete, func, insert, select, update
 from sqlmodel import Field, SQLModel
 
 from federation.storage import items, tables
@@ -28,7 +28,7 @@ class Peer(SQLModel, table=True):
     issuer: str = Field(sa_type=Text, unique=True)
     jwks: str = Field(sa_type=Text)
     thumbprint: str = Field(sa_type=Text, unique=True)
-    origin: str = Field(sa_type=Text)
+    origin: str = Field(sa_type=Text, unique=True)
     provenance: str = Field(sa_type=Text)
     verified: bool = False
     state: str = Field(default="pinned", sa_type=Text)
@@ -79,9 +79,9 @@ def signed_before(conn: Connection, type_key: str, rids: Sequence[int], labels: 
 def keep_signed(conn: Connection, fresh: Sequence[Signed]) -> None:
     """Keep signatures in the place of earlier ones over the same records."""
     cache = tables.provenance_cache
-    for each in fresh:
-        conn.execute(delete(cache).where(cache.c.type == each.type, cache.c.rid == each.rid))
     if fresh:
+        earlier = delete(cache).where(cache.c.type == bindparam("its_type"), cache.c.rid == bindparam("its_rid"))
+        conn.execute(earlier, [{"its_type": each.type, "its_rid": each.rid} for each in fresh])
         conn.execute(insert(cache), [each._asdict() for each in {(one.type, one.rid): one for one in fresh}.values()])
 
 
@@ -146,9 +146,15 @@ def origin_row(conn: Connection, oid: int | None = None, thumbprint: str = "") -
 
 
 def pin_origin(conn: Connection, thumbprint: str, name: str, jwk: Mapping[str, Any]) -> None:
-    """Write down a peer's own key and the name that it has here: nobody else's word changes that name."""
-    items.remember_origin(conn, thumbprint, name, jwk, ())
+    """Write down a peer's own key and the name that it has here: nobody else's word changes that name. This node's
+    own row, and that of another peer, stay as they are."""
+    peers: Any = Peer.__table__  # type: ignore[attr-defined]
     origins = tables.origins
+    other = select(peers.c.pid).where(peers.c.origin == thumbprint, peers.c.name != name)
+    taken = select(origins.c.oid).where(origins.c.thumbprint == thumbprint, origins.c.oid == 0)
+    if conn.execute(other).first() is not None or conn.execute(taken).first() is not None:
+        return
+    items.remember_origin(conn, thumbprint, name, jwk, ())
     conn.execute(update(origins).where(origins.c.thumbprint == thumbprint).values(name=name, pinned=1))
 
 
