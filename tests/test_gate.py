@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,8 +38,13 @@ from federation.policies.rules import load_policy
 from federation.policies.terms import Terms, labels
 from federation.policies.tiers import Tier
 from federation.policies.viewer import Agreement, Viewer, ViewerKind
+from federation.records.codes import Area, load
 from federation.records.filters import And, Cond, Filter, Not, Or
+from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES, catalogue
+from federation.records.rows import step_columns
+from federation.storage.bounded import Bounded
+from federation.storage.cost import check_fields
 from federation.storage.database import Database
 from federation.storage.ids import global_id, pairwise_id, parse_global_id
 
@@ -611,3 +617,50 @@ def test_agreements_narrow_and_end(database: Database) -> None:
     assert texts(made, who, ask("title", "area")) == [{"title": None, "area": {"code": "014", "level": "SUB_REGION"}}]
     ended = replace(who, agreement=replace(granted, active=False))
     assert texts(made, ended, ask("title")) == []
+
+
+def test_places_within_others_and_not(database: Database) -> None:
+    codes = load([Area("x-valley", "local", "KE-30", "Valley")])
+    kind, made = RECORD_TYPES["resource"], empty_sample(database)
+    gate = Gate(database, lambda: made.policy, codes, FakeLedger(), SECRET)  # type: ignore[arg-type]
+    places = ("x-valley", "KE-30", "KE", "014", "002", "FR", "001", None)
+    for n, place in enumerate(places):
+        document = kind.normalise({"title": str(place), "kind": "other", "area": place}, Context(codes))
+        row = own_row("resource", GRANT, id=bytes([n]) * 16)
+        insert(database, "resource", row | step_columns(kind, document, None, Context(codes)))
+
+    def found(who: Viewer, where: Filter) -> set[str]:
+        return {json.loads(row.json)["title"] for row in gate.page(who, ask("title", where=where)).rows}
+
+    def both(who: Viewer, code: str) -> tuple[set[str], set[str]]:
+        within = Cond("area", "within", code)
+        return found(who, within), found(who, Not(within))
+
+    kenya = {"x-valley", "KE-30", "KE"}
+    assert both(STEWARD, "x-valley") == ({"x-valley"}, {"KE-30", "KE", "014", "002", "FR", "001"})
+    assert both(STEWARD, "KE-30") == ({"x-valley", "KE-30"}, set())
+    assert both(STEWARD, "KE") == (kenya, {"FR"})
+    assert both(STEWARD, "202") == (kenya | {"014"}, {"FR"})
+    assert both(STEWARD, "150") == ({"FR"}, kenya | {"014", "002"})
+    assert both(STEWARD, "001") == (kenya | {"014", "002", "FR", "001"}, set())
+    assert both(PUBLIC, "KE") == both(PUBLIC, "x-valley") == (set(), set())
+    assert both(PUBLIC, "014") == (kenya | {"014"}, {"FR"})
+    assert found(PUBLIC, Cond("area", "is_null", True)) == {"None"}
+
+
+def test_types_without_a_common_kind_of_order_are_not_ordered_together() -> None:
+    views = tuple(
+        SimpleNamespace(type=SimpleNamespace(fields={"size": RECORD_TYPES["resource"].fields[name]}), fields={"size"})
+        for name in ("title", "amount")
+    )
+    with pytest.raises(BadInput, match="no common order"):
+        check_fields(views, None, OrderBy("size"))  # type: ignore[arg-type]
+
+
+def test_names_are_kept_and_forgotten() -> None:
+    kept: Bounded[int] = Bounded(2)
+    for n in (1, 2, 3):
+        assert kept.put(n, n) == n
+    assert (kept.get(1), kept.get(2), kept.get(3)) == (None, 2, 3)
+    kept.put(4, 4)
+    assert (kept.get(2), kept.get(3)) == (None, 3)

@@ -228,6 +228,11 @@ def test_other_terms_and_other_arms_are_told(database: Database) -> None:
         assert json.loads(found[0].line)["T"] == made.terms[other][1].hash + str(other)
         assert ("title" in json.loads(found[0].line)["v"]) is (other == 2)
     assert [item.terms for item in all_of(made, NEAR, "resource")] == [3, 2, 3]
+    for facts in ({"relay": 0}, {"relay": 1, "hops_left": 0}):
+        before = made.gate.since(STEWARD, START, PLENTY).scanned
+        write(made, "resource", B, "", **facts)
+        kinds = [[item.kind for item in made.gate.since(who, before, PLENTY).items] for who in (NEAR, PEER)]
+        assert kinds == ([["withdraw"], ["withdraw"]] if facts == {"relay": 0} else [["put"], []])
 
 
 def test_pages_of_changes_end_at_their_size_and_go_on(database: Database) -> None:
