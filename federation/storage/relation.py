@@ -23,6 +23,7 @@ from federation.storage.conditions import FALSE, TRUE, Binding, Compiler
 from federation.storage.dialect import Dialect
 from federation.storage.ids import PAIRWISE_ORIGIN
 from federation.storage.pairwise import add_functions
+from federation.storage.searching import postgresql_match, sqlite_match
 from federation.storage.shapes import Shape, Writer, fields_of, origin_subquery
 from federation.storage.tables import indexed_pairs, searched_columns
 from federation.storage.view import Arm, View
@@ -377,16 +378,6 @@ def numeric(spec: FieldSpec) -> bool:
 def pairwise_prefix(type_key: str) -> bytes:
     """What stands before an id that was made for one viewer: the type, and no origin."""
     return bytes([tuple(RECORD_TYPES).index(type_key)]) + PAIRWISE_ORIGIN
-
-
-def sqlite_match(columns: Sequence[str], words: Sequence[str]) -> str:
-    """Every word in one of the columns, for FTS5: quoted, and in parentheses so that the columns hold for all."""
-    return "{" + " ".join(columns) + "} : (" + " AND ".join(f'"{word}"' for word in words) + ")"
-
-
-def postgresql_match(places: Sequence[int], words: Sequence[str]) -> str:
-    """Every word in one of the columns, for a tsquery over lexemes `place:word`."""
-    return " & ".join("(" + " | ".join(f"'{place}:{word}'" for place in places) + ")" for word in words)
 
 
 def parameters(relation: Relation, values: Sequence[Sequence[Any]], words: Sequence[str]) -> dict[str, Any]:
