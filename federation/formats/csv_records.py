@@ -18,11 +18,11 @@ from typing import Any
 from federation.errors import BadInput
 from federation.formats.hsds_tables import Row, Tables, read_csv
 from federation.formats.imports import ImportOptions, ImportRow, RowProblem, source_uuid
+from federation.formats.jsonlines import SET_BY_THE_NODE
 from federation.records.base import FieldSpec, RecordType
 from federation.records.registry import RECORD_TYPES
 
 MAX_BYTES = 256 * 1024 * 1024
-_NOT_WRITTEN = ("created_at", "updated_at")
 _LISTS = ("codes",)
 _YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _AMOUNT = re.compile(r"(?:(?P<low>[\d.]*)\s*-\s*(?P<high>[\d.]*)|(?P<value>[\d.]+))\s+(?P<currency>[A-Za-z]{3})")
@@ -63,7 +63,7 @@ def write_csv(type_key: str, documents: Iterable[Mapping[str, Any]]) -> Iterator
     """The lines (UTF-8) of a CSV that `read_csv_records` understands, the header first. Cells that a spreadsheet would
     run as a formula begin with an apostrophe."""
     record_type = RECORD_TYPES[type_key]
-    columns = [name for name, spec in record_type.fields.items() if name not in (*_NOT_WRITTEN, "translations")]
+    columns = [name for name, spec in record_type.fields.items() if name not in (*SET_BY_THE_NODE, "translations")]
     flat = [{**_flat(document, record_type), "id": str(document.get("id", ""))} for document in documents]
     extra = sorted({name for row in flat for name in row if name not in columns and name != "id"})
     header = [name for name in ("id", *columns, *extra) if name == "id" or any(row.get(name) for row in flat)]
@@ -77,7 +77,7 @@ def write_csv(type_key: str, documents: Iterable[Mapping[str, Any]]) -> Iterator
 
 def _check_column(column: str, record_type: RecordType, file: str) -> None:
     field = re.split(r"[.@]", column, maxsplit=1)[0]
-    if column in ("id", "type") or (field in record_type.fields and field not in (*_NOT_WRITTEN, "translations")):
+    if column in ("id", "type") or (field in record_type.fields and field not in (*SET_BY_THE_NODE, "translations")):
         return
     raise BadInput(f"{file}:1: {record_type.graphql} has no field {column[:60]!r}.", field=column[:60])
 
@@ -155,7 +155,7 @@ def _amount(cell: str, name: str) -> dict[str, str]:
 def _flat(document: Mapping[str, Any], record_type: RecordType) -> dict[str, str]:
     cells: dict[str, str] = {}
     for name, value in document.items():
-        if name not in record_type.fields or value is None or name in _NOT_WRITTEN:
+        if name not in record_type.fields or value is None or name in SET_BY_THE_NODE:
             continue
         if name == "translations":
             for language, texts in value.items():

@@ -14,6 +14,7 @@ from federation.errors import BadInput
 from federation.records.registry import RECORD_TYPES
 
 MAX_BYTES = 256 * 1024 * 1024
+SET_BY_THE_NODE = ("created_at", "updated_at")
 
 
 def read_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -34,9 +35,11 @@ def read_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def write_records(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[bytes]:
-    """One line of UTF-8 JSON for each (type key, document); keys sorted, so that equal records give equal bytes."""
+    """One line of UTF-8 JSON for each (type key, document); keys sorted, so that equal records give equal bytes. What
+    only a node sets is left out, so that `record add` takes the lines."""
     for type_key, document in records:
-        yield orjson.dumps({"type": type_key, "document": document}, option=orjson.OPT_SORT_KEYS) + b"\n"
+        kept = {name: value for name, value in document.items() if name not in SET_BY_THE_NODE}
+        yield orjson.dumps({"type": type_key, "document": kept}, option=orjson.OPT_SORT_KEYS) + b"\n"
 
 
 def _entries(text: str, name: str) -> Iterator[tuple[int, Any]]:

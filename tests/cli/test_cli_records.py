@@ -1,0 +1,242 @@
+"""`record`, `import`, `export`, `policy`, `client`, `token`: what the operator does with what the node holds."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cli.conftest import RESOURCE, Cli
+
+SMALL = Path(__file__).parents[1] / "data" / "hsds_small"
+
+
+def test_a_record_is_added_listed_shown_shared_and_withdrawn(cli: Cli, home: Path, record_file: Path) -> None:
+    empty = cli("record", "list", home=home)
+    assert (empty.code, empty.out) == (0, "No resource records yet. `record add FILE` puts some in.\n")
+    assert cli("record", "add", record_file, "--dry-run", "--json", home=home).json == {"records": 1, "dry_run": True}
+    assert cli("record", "list", "--json", home=home).json == []
+    (id,) = cli("record", "add", record_file, "--json", home=home).json["ids"]
+    (row,) = cli("record", "list", "resource", "--json", home=home).json
+    assert (row["id"], row["title"], row["status"]) == (id, "Emergency grants", "DRAFT")
+    shown = cli("record", "show", id, "--json", home=home).json
+    assert shown["document"]["title"] == RESOURCE["title"]
+    assert cli("record", "share", id, "--json", home=home).json == {"id": id, "status": "shared"}
+    assert cli("record", "withdraw", id, "--yes", "--json", home=home).json["status"] == "withdrawn"
+    (row,) = cli("record", "list", "Resource", "--json", home=home).json
+    assert row["status"] == "WITHDRAWN"
+
+
+def test_a_list_has_pages(cli: Cli, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "many.json"
+    file.write_bytes(orjson.dumps([{"type": "resource", "document": RESOURCE} for _ in range(3)]))
+    assert len(cli("record", "add", file, "--json", home=home).json["ids"]) == 3
+    first = cli("record", "list", "resource", "--first", 2, home=home)
+    assert "--after " in first.err
+    rest = cli("record", "list", "resource", "--after", first.err.split("--after ")[1].strip(), "--json", home=home)
+    assert len(rest.json) == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("record", "show", "nonsense"), ("record", "share", "AWFX"), ("record", "withdraw", "x", "--yes")]
+)
+def test_a_record_that_is_not_there_is_said_so(words: tuple[str, ...], cli: Cli, home: Path) -> None:
+    ended = cli(*words, home=home)
+    assert ended.code == 1
+    assert ended.err.startswith("NOT_FOUND: ")
+    assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", "no record"),
+        ('{"type": "resource", "document": {"title": "é"}}'.encode("latin-1"), "UTF-8"),
+        (b'{"type": "person", "document": {}}', "type of"),
+        (orjson.dumps({"type": "resource", "document": RESOURCE | {"colour": "red"}}), "colour"),
+        (orjson.dumps({"type": "resource", "document": RESOURCE | {"area": "Atlantis"}}), "area"),
+    ],
+)
+def test_a_bad_record_file_says_what_is_wrong_and_adds_nothing(
+    content: bytes, said: str, cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.json"
+    file.write_bytes(content)
+    ended = cli("record", "add", file, home=home)
+    assert ended.code in (1, 3)
+    assert said in ended.err + ended.out
+    assert "Traceback" not in ended.err
+    assert cli("record", "list", "--json", home=home).json == []
+
+
+def test_a_refused_record_is_reported_with_its_place_and_the_rest_goes_in(cli: Cli, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "half.json"
+    bad = {"type": "resource", "document": RESOURCE | {"kind": 7}}
+    file.write_bytes(orjson.dumps([{"type": "resource", "document": RESOURCE}, bad]))
+    done = cli("record", "add", file, "--json", home=home)
+    assert done.code == 3
+    assert len(done.json["ids"]) == 1
+    (refused,) = done.json["refused"]
+    assert (refused["record"], refused["field"]) == (2, "kind")
+    assert len(cli("record", "list", "--json", home=home).json) == 1
+
+
+def test_an_offer_without_expectations_is_not_shared(cli: Cli, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    document = {name: value for name, value in RESOURCE.items() if name != "expectations"}
+    file.write_bytes(orjson.dumps({"type": "resource", "document": document}))
+    ended = cli("record", "add", file, "--share", "--json", home=home)
+    assert (ended.code, ended.json["ids"]) == (3, [])
+    assert "expectations" in ended.json["refused"][0]["problem"]
+
+
+def test_personal_details_in_a_text_have_to_be_confirmed(cli: Cli, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    document = RESOURCE | {"summary": "Write to asha@example.org."}
+    file.write_bytes(orjson.dumps({"type": "resource", "document": document}))
+    warned = cli("record", "add", file, home=home)
+    assert warned.code == 3
+    assert "email" in warned.out
+    assert "asha@example.org" not in warned.out + warned.err
+    assert cli("record", "add", file, "--confirm", home=home).code == 0
+
+
+def test_what_is_not_asked_for_by_yes_is_asked(cli: Cli, home: Path, record_file: Path, no_answer: None) -> None:
+    (id,) = cli("record", "add", record_file, "--json", home=home).json["ids"]
+    assert cli("record", "withdraw", id, home=home).code == 1
+    (row,) = cli("record", "list", "--json", home=home).json
+    assert row["status"] == "DRAFT"
+
+
+def test_a_directory_is_imported_once_and_a_second_time_changes_nothing(cli: Cli, home: Path) -> None:
+    tried = cli("import", "hsds", SMALL, "--dry-run", "--json", home=home)
+    assert tried.json["dry_run"] is True
+    assert cli("record", "list", "--json", home=home).json == []
+    words = ("import", "hsds", SMALL, "--share", "--expectations", "Ask them first.", "--json")
+    first = cli(*words, home=home)
+    assert first.code == (3 if first.json["problems"] else 0)
+    again = cli(*words, home=home)
+    assert (again.json["imported"], again.json["updated"]) == (0, 0)
+    assert again.json["unchanged"] == first.json["imported"] > 0
+    assert cli("import", "hsds", SMALL, home=home).out.startswith("0 new, ")
+
+
+def test_what_is_imported_without_share_is_a_draft(cli: Cli, home: Path) -> None:
+    assert cli("import", "hsds", SMALL, home=home).code in (0, 3)
+    assert {row["status"] for row in cli("record", "list", "--json", home=home).json} == {"DRAFT"}
+
+
+def test_a_bad_row_of_a_table_is_reported_with_its_line_and_the_others_go_in(
+    cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "offers.csv"
+    file.write_text("id,title,kind,area\n1,First,emergency_grant,KE\n2,Second,emergency_grant,Atlantis\n3,Third,,KE\n")
+    done = cli("import", "csv", file, "--json", home=home)
+    assert done.code == 3
+    assert (done.json["imported"], done.json["skipped"]) == (1, 2)
+    assert [(problem["line"], problem["reason"].split()[0]) for problem in done.json["problems"]] == [
+        (3, "area:"),
+        (4, "kind"),
+    ]
+    assert "offers.csv:3" in cli("import", "csv", file, home=home).out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.zip", b"PK\x03\x04 broken", "a.zip"),
+        ("a.zip", b"", "a.zip"),
+        ("a.json", b"{", "a.json"),
+        ("a.json", b'{"name": "\xff"}', "a.json"),
+        ("a.csv", "title,kind\nCaf\xe9,legal\n".encode("latin-1"), "a.csv"),
+        ("a.csv", b"title,colour\nA,red\n", "colour"),
+    ],
+)
+def test_a_malformed_file_is_one_sentence_and_nothing_is_imported(
+    name: str, content: bytes, said: str, cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    ended = cli("import", "csv" if name.endswith("csv") else "hsds", file, home=home)
+    assert ended.code in (1, 3)
+    assert said in ended.err + ended.out
+    assert "Traceback" not in ended.err
+    assert cli("record", "list", "--json", home=home).json == []
+
+
+def test_what_is_exported_can_be_added_elsewhere(cli: Cli, home: Path, record_file: Path, tmp_path: Path) -> None:
+    cli("record", "add", record_file, home=home)
+    target = tmp_path / "out.jsonl"
+    done = cli("export", "json", target, "--json", home=home)
+    assert done.json["file"] == str(target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    lines = [json.loads(line) for line in target.read_text().splitlines()]
+    assert len(lines) == done.json["lines"]
+    (line,) = [line for line in lines if line["type"] == "resource"]
+    assert line["document"]["title"] == RESOURCE["title"]
+    again = cli("record", "add", target, "--json", home=home)
+    assert (again.code, len(again.json["ids"])) == (0, len(lines))
+    table = tmp_path / "out.csv"
+    assert cli("export", "csv", table, home=home).code == 0
+    assert "Emergency grants" in table.read_text()
+    refused = cli("export", "json", target, home=home)
+    assert refused.code == 1
+    assert "exists" in refused.err
+
+
+def test_a_client_is_registered_listed_and_revoked(cli: Cli, home: Path, tmp_path: Path) -> None:
+    made = cli("client", "add", "reader", "--scopes", "resource:open,notice:open", "--json", home=home).json
+    assert set(made) == {"client_id", "scopes", "private_jwk"}
+    key_file = tmp_path / "reader.jwk"
+    filed = cli(
+        "client", "add", "second", "--scopes", "resource:open", "--key-file", key_file, "--json", home=home
+    ).json
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert "private_jwk" not in filed
+    rows = cli("client", "list", "--json", home=home).json
+    assert {row["client_id"]: row["revoked"] for row in rows} == {made["client_id"]: False, filed["client_id"]: False}
+    assert cli("client", "revoke", made["client_id"], "--yes", "--json", home=home).json["revoked"] is True
+    rows = cli("client", "list", "--json", home=home).json
+    assert {row["client_id"]: row["revoked"] for row in rows}[made["client_id"]] is True
+    assert made["private_jwk"]["d"] not in cli("client", "list", home=home).out
+
+
+@pytest.mark.parametrize("scopes", ["resource:sealed", "person:open", "resource:network", ""])
+def test_a_client_gets_no_scope_that_does_not_exist(scopes: str, cli: Cli, home: Path) -> None:
+    ended = cli("client", "add", "reader", "--scopes", scopes, home=home)
+    assert ended.code == 1
+    assert ended.err.startswith("BAD_INPUT: ")
+    assert cli("client", "list", "--json", home=home).json == []
+
+
+def test_a_key_file_is_never_overwritten_and_no_client_is_left_behind(cli: Cli, home: Path, tmp_path: Path) -> None:
+    key_file = tmp_path / "reader.jwk"
+    key_file.write_text("mine")
+    ended = cli("client", "add", "r", "--scopes", "resource:open", "--key-file", key_file, home=home)
+    assert ended.code == 1
+    assert "exists" in ended.err
+    assert "Traceback" not in ended.err
+    assert key_file.read_text() == "mine"
+    assert cli("client", "list", "--json", home=home).json == []
+
+
+def test_revoking_what_is_not_there_is_said_so(cli: Cli, home: Path) -> None:
+    assert cli("client", "revoke", "client-nobody", "--yes", home=home).code == 1
+    assert cli("token", "revoke", "nothing", home=home).code == 1
+
+
+def test_a_personal_token_opens_published_fields_only(cli: Cli, home: Path) -> None:
+    made = cli("token", "issue", "asha", "--scopes", "resource:open", "--json", home=home).json
+    assert set(made) == {"token", "token_id"}
+    (row,) = cli("token", "list", "--json", home=home).json
+    assert (row["name"], row["scopes"], row["revoked"]) == ("asha", ["resource:open"], False)
+    assert made["token"] not in cli("token", "list", home=home).out
+    assert cli("token", "revoke", made["token_id"], home=home).code == 0
+    assert cli("token", "list", "--json", home=home).json[0]["revoked"] is True
+    refused = cli("token", "issue", "asha", "--scopes", "resource:partner", home=home)
+    assert refused.code == 1
+    assert refused.err.startswith("BAD_INPUT: ")
