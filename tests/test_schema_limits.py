@@ -252,3 +252,63 @@ def test_only_quick_open_reads_that_were_seen_before_run_in_the_event_loop(endpo
     endpoint._ready[next(reversed(endpoint._ready))].seconds = 0.0001
     assert endpoint.is_cheap(reader, body)
     assert not endpoint.is_cheap(partner, body)
+
+
+def requested(endpoint: GraphQLEndpoint, query: str, **variables: Any) -> int:
+    """The cost that an answer states."""
+    return answer(endpoint, query, variables=variables)[1]["extensions"]["cost"]["requested"]
+
+
+def test_a_default_of_a_variable_counts_as_if_it_were_given(endpoint: GraphQLEndpoint) -> None:
+    large = requested(endpoint, "{ resources(first: 100) { nodes { title } } }")
+    assert requested(endpoint, "query ($n: Int = 100) { resources(first: $n) { nodes { title } } }") == large
+    assert requested(endpoint, "query ($n: Int = 100) { resources(first: $n) { nodes { title } } }", n=1) < large
+
+
+def test_code_lists_cost_as_many_terms_as_they_have(endpoint: GraphQLEndpoint) -> None:
+    length = len(CODES.codes("language"))
+    fixed = requested(endpoint, "{ terms(list: LANGUAGE) { code name } }")
+    assert fixed == 1 + 2 * length
+    asked = "query ($l: TermList!) { terms(list: $l) { code name } }"
+    assert requested(endpoint, asked, l="LANGUAGE") == fixed
+    assert requested(endpoint, asked, l="URGENCY") == 1 + 2 * len(CODES.codes("urgency"))
+    many = "{ " + " ".join(f"a{at}: terms(list: LANGUAGE) {{ code }}" for at in range(16)) + " }"
+    assert code(answer(endpoint, many)) == (400, "COST_EXCEEDED")
+
+
+def test_terms_are_gathered_once_for_each_language(endpoint: GraphQLEndpoint) -> None:
+    query = '{ terms(list: URGENCY, language: "fr") { code name broader } }'
+    first = answer(endpoint, query)[1]["data"]
+    kept = endpoint._reader.terms.get(("urgency", "fr"))
+    assert kept is not None
+    assert answer(endpoint, query)[1]["data"] == first
+    assert endpoint._reader.terms.get(("urgency", "fr")) is kept
+
+
+def test_what_only_the_standard_executor_can_answer_costs_more(endpoint: GraphQLEndpoint) -> None:
+    compiled = requested(endpoint, "{ resources(first: 100) { nodes { title } } }")
+    slow = requested(endpoint, "{ resources(first: 100) { edges { cursor } nodes { title } } viewer { subject } }")
+    assert slow > 9 * compiled
+    titles = " ".join(f't{at}: title(language: "fr-{at:02}")' for at in range(50))
+    twice = f"{{ resources(first: 100) {{ edges {{ node {{ id }} }} nodes {{ {titles} }} }} }}"
+    assert code(answer(endpoint, twice)) == (400, "COST_EXCEEDED")
+    changes = f"{{ changes(first: 100) {{ changes {{ record {{ ... on Resource {{ {titles} }} }} }} }} }}"
+    assert code(answer(endpoint, changes)) == (400, "COST_EXCEEDED")
+
+
+def test_introspection_is_asked_once_in_a_request(endpoint: GraphQLEndpoint) -> None:
+    several = "{ " + " ".join(f"a{at}: __schema {{ types {{ name }} }}" for at in range(3)) + " }"
+    assert code(answer(endpoint, several)) == (400, "COST_EXCEEDED")
+    inside = "{ __schema { " + " ".join(f"a{at}: types {{ name }}" for at in range(3)) + " } }"
+    assert code(answer(endpoint, inside)) == (400, "COST_EXCEEDED")
+    assert answer(endpoint, "{ __schema { types { name } } }")[0] == 200
+
+
+def test_few_requests_are_in_the_standard_executor_at_once(gate: MemoryGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("federation.schema.endpoint.STANDARD_WAIT", 0.01)
+    narrow = GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy, limits=Limits(standard=1))
+    with narrow._places:
+        status, body = answer(narrow, "{ viewer { subject } }")
+        assert (status, body["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
+        assert answer(narrow, "{ resources(first: 1) { nodes { id } } }")[0] == 200
+    assert answer(narrow, "{ viewer { subject } }")[0] == 200

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 from graphql import (
     DocumentNode,
+    EnumValueNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -36,15 +38,21 @@ from federation.schema.problems import syntax_error
 
 DEFAULT_FIRST = 20
 MAX_FIRST = 100
-WEIGHTS = {"totalCount": 50, "search": 50, "changes": 100, "_service": 100}
-"""What costs more than a field: counting, searching, reading the journal, the whole SDL."""
+WEIGHTS = {"totalCount": 50, "search": 50, "changes": 100, "_service": 100, "access": 500}
+"""What costs more than a field: counting, searching, reading the journal, the whole SDL, all that a viewer sees."""
 ENTITY = 20
-"""What one record costs that is asked for by itself."""
+"""What one record costs that is asked for by itself, or one translation of it."""
+STANDARD = 10
+"""What a field of a page or record costs in the standard executor, as measured against compiled reads."""
+INTROSPECTION = {"__schema": 15_000, "__type": 500}
+"""What introspection costs, once and for each alias within it: without aliases each thing is told once."""
+UNKNOWN_SIZE = 10_000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may ask. `cost` counts fields, those of a page times its `first`."""
+    """What one request may ask. `cost` counts fields, those of a page times its `first`; `standard` is how many
+    requests may be in the standard executor at once."""
 
     body: int = 128 * 1024
     characters: int = 60_000
@@ -53,16 +61,31 @@ class Limits:
     aliases: int = 60
     root_fields: int = 16
     cost: int = 40_000
+    standard: int = 2
 
 
 @dataclass(frozen=True)
 class RootCost:
     """The cost of one root field: `base`, and `each` times `first`: a number, or the name of a variable that holds
-    one, or a list whose length counts."""
+    one, or a list whose length counts, or with `sizes` what is that long. `compiled`: the field can be read without
+    the standard executor, in which it costs more."""
 
     base: int
     each: int
     first: int | str
+    compiled: bool = True
+    sizes: Mapping[str, int] | None = field(default=None, compare=False)
+
+    def of(self, variables: Mapping[str, Any], standard: bool) -> int:
+        """The cost with these coerced variables; `standard`: in the standard executor."""
+        first = variables.get(self.first) if isinstance(self.first, str) else self.first
+        if self.sizes is not None:
+            first = self.sizes.get(getattr(first, "name", first), UNKNOWN_SIZE)
+        if isinstance(first, list):
+            first = len(first)
+        elif isinstance(first, bool) or not isinstance(first, int):
+            first = DEFAULT_FIRST
+        return (self.base + self.each * max(first, 0)) * (STANDARD if standard and self.compiled else 1)
 
 
 @dataclass(frozen=True)
@@ -77,17 +100,10 @@ class Operation:
     aliases: int
     compiled: dict[Any, Any] = field(default_factory=dict, compare=False)
 
-    def cost(self, variables: Mapping[str, Any]) -> int:
-        """The cost with these (raw) variables. A `first` that is no number counts as the default."""
-        total = 0
-        for root in self.roots:
-            first = variables.get(root.first, DEFAULT_FIRST) if isinstance(root.first, str) else root.first
-            if isinstance(first, list):
-                first = len(first)
-            elif isinstance(first, bool) or not isinstance(first, int):
-                first = DEFAULT_FIRST
-            total += root.base + root.each * max(first, 0)
-        return total
+    def cost(self, variables: Mapping[str, Any], *, standard: bool = False) -> int:
+        """The cost with these coerced variables, defaults included. A `first` that is no number counts as the default.
+        `standard`: in the standard executor."""
+        return sum(root.of(variables, standard) for root in self.roots)
 
     def check(self, cost: int, limits: Limits) -> None:
         """Raises CostExceeded if any limit is passed."""
@@ -124,8 +140,16 @@ class DocumentCache:
     """At most `size` documents of at most `characters` in all, by the hash of their text; the least recently used go
     first. Safe for threads."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, size: int = 512, characters: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        limits: Limits,
+        size: int = 512,
+        characters: int = 1_000_000,
+        sizes: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._schema, self._limits, self._size, self._characters = schema, limits, size, characters
+        self._sizes = sizes
         self._documents: OrderedDict[bytes, Document] = OrderedDict()
         self._held = 0
         self._lock = Lock()
@@ -138,7 +162,7 @@ class DocumentCache:
             if found is not None:
                 self._documents.move_to_end(key)
                 return found
-        document = read_document(self._schema, text, self._limits)
+        document = read_document(self._schema, text, self._limits, self._sizes)
         with self._lock:
             if key not in self._documents:
                 self._documents[key] = document
@@ -151,8 +175,11 @@ class DocumentCache:
         return len(self._documents)
 
 
-def read_document(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
-    """Parses and validates; suggestions are left out, because they tell names to those who guess."""
+def read_document(
+    schema: GraphQLSchema, text: str, limits: Limits, sizes: Mapping[str, int] = MappingProxyType({})
+) -> Document:
+    """Parses and validates; suggestions are left out, because they tell names to those who guess. `sizes`: how many
+    terms each list has."""
     try:
         ast = parse(
             text, max_lexical_tokens=limits.tokens, max_comments=limits.tokens, max_source_length=limits.characters
@@ -166,7 +193,7 @@ def read_document(schema: GraphQLSchema, text: str, limits: Limits) -> Document:
         return Document({}, tuple(errors), len(text))
     named = {node.name.value: node for node in ast.definitions if isinstance(node, FragmentDefinitionNode)}
     fragments = {name: FragmentDetails(node) for name, node in named.items()}
-    meter = _Meter(named)
+    meter = _Meter(named, sizes)
     operations: dict[str | None, Operation] = {}
     for node in ast.definitions:
         if isinstance(node, OperationDefinitionNode):
@@ -182,13 +209,14 @@ class _Measure:
     cost: int
     depth: int
     aliases: int
+    translated: int = 0
 
 
 class _Meter:
     """Measures selections, each fragment once, so that nested fragments cannot make the measuring itself dear."""
 
-    def __init__(self, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
-        self._fragments = fragments
+    def __init__(self, fragments: Mapping[str, FragmentDefinitionNode], sizes: Mapping[str, int]) -> None:
+        self._fragments, self._sizes = fragments, sizes
         self._known: dict[str, _Measure] = {}
 
     def fields(self, selections: SelectionSetNode, seen: set[str] | None = None) -> Iterator[FieldNode]:
@@ -205,7 +233,7 @@ class _Meter:
                 yield from self.fields(node.selection_set, seen)
 
     def measure(self, selections: SelectionSetNode) -> _Measure:
-        cost = depth = aliases = 0
+        cost = depth = aliases = translated = 0
         for node in selections.selections:
             if isinstance(node, FieldNode):
                 part = self._field(node)
@@ -219,33 +247,49 @@ class _Meter:
             else:
                 continue
             cost, depth, aliases = cost + part.cost, max(depth, part.depth), aliases + part.aliases
-        return _Measure(cost, depth, aliases)
+            translated += part.translated
+        return _Measure(cost, depth, aliases, translated)
 
     def _field(self, node: FieldNode) -> _Measure:
         own = WEIGHTS.get(node.name.value, 1)
         alias = 1 if node.alias else 0
         if node.selection_set is None:
-            return _Measure(own, 1, alias)
+            return _Measure(own, 1, alias, 1 if node.arguments else 0)
         inner = self.measure(node.selection_set)
         if node.name.value.startswith("__"):  # introspection has its own rule for depth
             return _Measure(own + inner.cost, 1, alias + inner.aliases)
-        return _Measure(own + inner.cost, 1 + inner.depth, alias + inner.aliases)
+        return _Measure(own + inner.cost, 1 + inner.depth, alias + inner.aliases, inner.translated)
 
     def root(self, node: FieldNode) -> RootCost:
         """A root field: counts stand once, the rest once for each item of the page."""
-        own = WEIGHTS.get(node.name.value, 1)
-        if node.selection_set is None or node.name.value.startswith("__"):
-            return RootCost(self._field(node).cost, 0, 0)
+        name, own = node.name.value, WEIGHTS.get(node.name.value, 1)
+        if node.selection_set is None:
+            return RootCost(own, 0, 0, False)
+        whole = self.measure(node.selection_set)
+        if name in INTROSPECTION:
+            return RootCost(own + whole.cost + INTROSPECTION[name] * (1 + whole.aliases), 0, 0, False)
+        if name == "terms":
+            return self._terms(node, own, whole.cost)
         counted = sum(
             WEIGHTS["totalCount"] for one in self.fields(node.selection_set) if one.name.value == "totalCount"
         )
-        each = self.measure(node.selection_set).cost - counted
-        if node.name.value == "_entities":
-            return RootCost(own, each + ENTITY, _amount(node, "representations"))
+        each = whole.cost - counted
+        if name in ("_entities", "changes"):  # each record is read by itself, and each translation of it
+            each += ENTITY * (1 + whole.translated)
+            amount = _amount(node, "representations" if name == "_entities" else "first")
+            return RootCost(own + counted, each, amount, False)
         names = {one.name.value for one in self.fields(node.selection_set)}
-        if not names & {"edges", "nodes", "changes"}:
-            return RootCost(own + counted + each, 0, 0)
+        if not names & {"edges", "nodes"}:
+            return RootCost(own + counted + each, 0, 0, name not in ("viewer", "peers"))
         return RootCost(own + counted, each, _amount(node, "first"))
+
+    def _terms(self, node: FieldNode, own: int, each: int) -> RootCost:
+        """A code list: what is selected, for each of its terms."""
+        named = next((one.value for one in node.arguments or () if one.name.value == "list"), None)
+        if isinstance(named, VariableNode):
+            return RootCost(own, each, named.name.value, False, self._sizes)
+        length = self._sizes.get(named.value, UNKNOWN_SIZE) if isinstance(named, EnumValueNode) else UNKNOWN_SIZE
+        return RootCost(own, each, length, False)
 
 
 def _amount(node: FieldNode, name: str) -> int | str:

@@ -6,10 +6,11 @@ The order is fixed: read, parse and validate, cost, scopes, what the projection 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +19,7 @@ from graphql import OperationType, Undefined, execute_sync
 from graphql.execution.values import VariableValues, get_variable_values
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from federation.errors import BadInput, FederationError, ForbiddenField, Unauthenticated
+from federation.errors import BadInput, FederationError, ForbiddenField, Unauthenticated, Unavailable
 from federation.policies.rules import Policy
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.base import RecordType
@@ -27,6 +28,7 @@ from federation.records.registry import OPPORTUNITIES, RECORD_TYPES
 from federation.schema.build import build_schema
 from federation.schema.documents import DocumentCache, Limits, Operation
 from federation.schema.mutations import WRITE_SCOPE
+from federation.schema.names import upper
 from federation.schema.problems import problem, status_of
 from federation.schema.reads import Plan, Reads
 from federation.schema.resolving import Asked, Reader, whole_shapes
@@ -39,6 +41,8 @@ READY_BODY = 16 * 1024
 """Longer requests are compiled anew each time."""
 QUICK_SECONDS = 0.004
 TOLD_LIMIT = 64
+STANDARD_WAIT = 5.0
+"""So many seconds a request waits for a place in the standard executor."""
 
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
@@ -80,7 +84,9 @@ class GraphQLEndpoint:
         self._core = self.schema._schema
         self._services = Services(gate, intake, registry, OPPORTUNITIES, policy, peer_names)
         self._reader = Reader(gate, registry, codes, whole_shapes(registry, codes))
-        self._documents = DocumentCache(self._core, limits)
+        sizes = {upper(name): len(codes.codes(name)) for name in codes.lists()}
+        self._documents = DocumentCache(self._core, limits, sizes=sizes)
+        self._places = BoundedSemaphore(limits.standard)
         self._reads = Reads(self._core, self._services, registry, codes)
         self._ready: OrderedDict[bytes, Ready] = OrderedDict()
         self._lock = Lock()
@@ -162,15 +168,19 @@ class GraphQLEndpoint:
             raise _Invalid([problem(error) for error in document.errors])
         try:
             operation = document.operation(name)
-            cost = operation.cost(raw)
+            operation.check(0, self.limits)
+            definitions = operation.node.variable_definitions or ()
+            variables = get_variable_values(self._core, definitions, raw, 20, hide_suggestions=True)
+            if not isinstance(variables, VariableValues):
+                raise _Invalid([problem(error) for error in variables])
+            cost = operation.cost(variables.coerced)
             operation.check(cost, self.limits)
+            plan = self._reads.plan(operation, variables)
+            if plan is None and operation.node.operation is OperationType.QUERY:
+                cost = operation.cost(variables.coerced, standard=True)
+                operation.check(cost, self.limits)
         except FederationError as error:
             raise _Invalid([problem(error)]) from error
-        definitions = operation.node.variable_definitions or ()
-        variables = get_variable_values(self._core, definitions, raw, 20, hide_suggestions=True)
-        if not isinstance(variables, VariableValues):
-            raise _Invalid([problem(error) for error in variables])
-        plan = self._reads.plan(operation, variables)
         return Ready(operation, variables, cost, plan, keep=plan is not None and not plan.private)
 
     def _run(self, viewer: Viewer, ready: Ready) -> tuple[int, bytes]:
@@ -180,7 +190,8 @@ class GraphQLEndpoint:
         plan, sight = ready.plan, self._services.sight(viewer)
         if plan is None:
             self._reads.refuse(sight, operation, ready.variables, None)
-            return 200, self._standard(viewer, ready, self._extensions(sight, ready))
+            with self._place(operation):
+                return 200, self._standard(viewer, ready, self._extensions(sight, ready))
         told = plan.told.get(id(sight))
         if told is None:
             self._reads.refuse(sight, operation, ready.variables, plan)
@@ -191,6 +202,19 @@ class GraphQLEndpoint:
         content = self._reads.run(viewer, plan, told[1])
         ready.seconds = perf_counter() - begun
         return 200, content
+
+    @contextmanager
+    def _place(self, operation: Operation) -> Iterator[None]:
+        """One of the few places in the standard executor; writes take turns in the database. Raises Unavailable."""
+        if operation.node.operation is OperationType.MUTATION:
+            yield
+            return
+        if not self._places.acquire(timeout=STANDARD_WAIT):
+            raise Unavailable("The node is busy with large questions; try again in a moment.")
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def _extensions(self, sight: Sight, ready: Ready) -> bytes:
         withheld = self._reads.withheld(sight, ready.operation)

@@ -20,6 +20,7 @@ from federation.schema.resolving import Asked, page_of, record_of
 from federation.schema.surface import in_capitals, surfaces
 
 SEARCH_LONGEST = 400
+LANGUAGE_LONGEST = 64
 
 
 def request_of(
@@ -100,18 +101,28 @@ def fetch_viewer(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
 
 def fetch_terms(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
     """The terms of a code list, named in a language where it has a name there."""
-    codes: CodeLists = info.context.reader.codes
+    reader = info.context.reader
+    codes: CodeLists = reader.codes
     name = next(one for one in codes.lists() if upper(one) == arguments["list"])
-    language = arguments.get("language") or "en"
+    language = (arguments.get("language") or "en")[:LANGUAGE_LONGEST]
+    found = reader.terms.get((name, language))
+    if found is None:
+        found = terms_of(codes, name, language)
+        reader.terms.put((name, language), found, len(found))
+    return found
+
+
+def terms_of(codes: CodeLists, name: str, language: str) -> tuple[dict[str, Any], ...]:
+    """The terms of a list as they are answered."""
     shown: Callable[[str], str] = shown_code if in_capitals(codes, name) else str
-    return [
+    return tuple(
         {
             "code": shown(code),
             "name": codes.name(name, code, language),
             "broader": None if (wider := codes.broader(name, code)) is None else shown(wider),
         }
         for code in codes.codes(name)
-    ]
+    )
 
 
 def fetch_peers(source: Any, info: Any, arguments: dict[str, Any]) -> Any:

@@ -8,7 +8,7 @@ the compiled reads have something to be compared with.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -18,8 +18,11 @@ from federation.policies.viewer import Viewer
 from federation.records.base import RecordType
 from federation.records.codes import CodeLists
 from federation.schema.surface import Surface, surfaces
+from federation.storage.bounded import Bounded
 
 COUNT_LIMIT = 1000
+TERMS_KEPT = 50_000
+"""So many terms are kept in memory, of all lists and languages."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Reader:
     registry: Mapping[str, RecordType]
     codes: CodeLists
     shapes: Mapping[str, Shape]
+    terms: Bounded[tuple[dict[str, Any], ...]] = field(default_factory=lambda: Bounded(200, TERMS_KEPT))
+    """The terms of lists by list and language, as they are answered."""
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,29 @@ V = TypeVar("V")
 
 
 class Bounded(Generic[V]):
-    """Keeps at most `size` values by key. A value that is gone is made again by whoever needs it."""
+    """Keeps at most `size` values by key, that weigh at most `weight` in all. A value that is gone is made again by
+    whoever needs it."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._kept: OrderedDict[Hashable, V] = OrderedDict()
+    def __init__(self, size: int, weight: int = 1 << 62) -> None:
+        self._size, self._most = size, weight
+        self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
+        self._held = 0
         self._lock = Lock()
 
     def get(self, key: Hashable) -> V | None:
         """The value of a key, or None."""
         with self._lock:
-            value = self._kept.get(key)
-            if value is not None:
-                self._kept.move_to_end(key)
-            return value
+            found = self._kept.get(key)
+            if found is None:
+                return None
+            self._kept.move_to_end(key)
+            return found[0]
 
-    def put(self, key: Hashable, value: V) -> V:
+    def put(self, key: Hashable, value: V, weight: int = 0) -> V:
         """Keeps a value, and gives it back."""
         with self._lock:
-            self._kept[key] = value
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+            self._held += weight - self._kept.pop(key, (value, 0))[1]
+            self._kept[key] = (value, weight)
+            while len(self._kept) > self._size or self._held > self._most:
+                self._held -= self._kept.popitem(last=False)[1][1]
         return value
