@@ -109,7 +109,12 @@ class Node:
         """The background exchange of this process."""
         holder = f"{os.getpid()}-{self.world.draw('holder', str(os.getpid()), 6).hex()}"
         return ExchangeLoop(
-            self.database, self.world, self.puller.sync, holder, interval=self.settings.exchange_interval
+            self.database,
+            self.world,
+            self.puller.sync,
+            holder,
+            interval=self.settings.exchange_interval,
+            let_go=self.puller.let_go,
         )
 
     def sweep(self) -> None:

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from exchange_nodes import COMMUNITY, PARTNER, STEWARD, Clock, Net, Node, copy_of, link
 
-from federation.errors import Conflict, Unavailable
-from federation.peers import agreements, state
+from federation.errors import BadInput, Conflict, Unavailable
+from federation.peers import agreements, serve, state
 from federation.peers import provenance as pv
 from federation.peers.pull import ReconcileNeeded
 from federation.peers.state import prune_served, renew_incarnation
@@ -497,3 +497,113 @@ def test_the_same_record_by_two_ways_is_shown_once(make, river, west):
     agreements.revoke(river.database, "aurora")
     aurora.sync("river")
     assert [row.status for row in aurora.rows()] == ["shared"]
+
+
+@pytest.mark.parametrize("distrust", ["unverified", "frozen", "revoked"])
+def test_a_peer_that_is_not_trusted_is_not_pulled(river, west, distrust):
+    river.add()
+    who = agreements.partner(west.database, "river")
+    changes = {"unverified": {"verified": False}, "frozen": {"frozen": True}, "revoked": {"state": "revoked"}}
+    agreements._set(west.database, who, **changes[distrust])
+    with pytest.raises(Conflict, match="verified peers"):
+        west.sync("river")
+    with pytest.raises(Conflict, match="verified peers"):  # it was trusted when the pull began
+        west.puller.sync(who)
+    assert west.rows() == []
+
+
+def test_what_came_by_a_revoked_peer_goes_and_others_are_told(river, west, make):
+    aurora = make("aurora")
+    link(west, aurora)
+    west.grant("aurora", PARTNER)
+    river.add(title="Zanzibar refuge")
+    river.add("need")
+    west.sync("river")
+    aurora.sync("west")
+    assert west.puller.let_go() == 0
+    assert aurora.titles() == ["Zanzibar refuge"]
+    agreements.revoke(west.database, "river")
+    assert west.puller.let_go() == 2
+    assert west.puller.let_go() == 0
+    assert (west.rows(), west.rows("need")) == ([], [])
+    assert b"Zanzibar" not in west.bytes_on_disk()
+    assert aurora.sync("west").withdrawn == 1
+    assert aurora.rows() == []
+
+
+def test_a_peer_that_is_linked_anew_is_pulled_from_the_beginning(river, west):
+    river.add()
+    west.sync("river")
+    agreements.revoke(west.database, "river")
+    agreements.revoke(river.database, "west")
+    link(river, west)
+    river.grant("west", PARTNER)
+    assert west.sync("river").taken == 1
+    agreements.revoke(west.database, "river")
+    west.puller.let_go()
+    agreements.revoke(river.database, "west")
+    link(river, west)
+    river.grant("west", PARTNER)
+    assert west.sync("river").taken == 1
+    assert len(west.rows()) == 1
+
+
+def test_letting_go_that_was_cut_short_goes_on(river, west, monkeypatch):
+    many(river, 5)
+    west.sync("river")
+    agreements.revoke(west.database, "river")
+    monkeypatch.setattr("federation.peers.holding.LETTING_GO", 2)
+    accept, calls = west.intake.accept, []
+
+    def failing(*given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise Unavailable("The disk is full.")
+        return accept(*given)
+
+    monkeypatch.setattr(west.intake, "accept", failing)
+    with pytest.raises(Unavailable):
+        west.puller.let_go()
+    assert len(west.rows()) == 3
+    assert west.puller.let_go() == 3
+    assert west.rows() == []
+
+
+def test_a_record_that_may_go_on_comes_signed_by_its_origin(net, river, west):
+    river.add()
+
+    def unsigned(exchanged, blocks):
+        for raw in lines(blocks):
+            item = orjson.loads(raw)
+            item.pop("sd", None)
+            yield orjson.dumps(item) + b"\n"
+
+    def forged(exchanged, blocks):
+        for raw in lines(blocks):
+            yield raw.replace(b"Emergency grants", b"Forged by hand!!")
+
+    for bend, reason in ((unsigned, "unsigned"), (forged, "bad_signature")):
+        net.bend = bend
+        west.sync("river")
+        assert west.rows() == []
+        assert reasons(west) == [reason]
+        with west.database.write() as conn:
+            state.pull_anew(conn, 1, empty=True)
+    net.bend = lambda _, blocks: blocks
+    west.sync("river")
+    assert west.titles() == ["Emergency grants"]
+    assert reasons(west) == []
+
+
+@pytest.mark.parametrize(
+    "asked", [{"type": []}, {"type": {}}, {"type": "resource", "after": 5}, {"run": []}, {"type": 1, "after": []}]
+)
+def test_a_request_of_another_form_is_refused(river, west, asked):
+    with pytest.raises(BadInput):
+        serve.reconcile(river.source, west.me.issuer, {"run": "0" * 32} | asked)
+
+
+@pytest.mark.parametrize("cursor", ["\0", "é", "", [], None])
+def test_a_cursor_that_is_none_begins_anew(river, west, cursor):
+    with pytest.raises(serve.Reconcile):
+        serve.changes(river.source, west.me.issuer, {"incarnation": None, "epoch": None, "cursor": cursor})

@@ -17,6 +17,7 @@ from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES, catalogue
 from federation.records.rows import bits
+from federation.storage import received
 from federation.storage.database import Database
 from federation.storage.ids import global_id, parse_global_id
 from tests.intake_world import (
@@ -457,6 +458,23 @@ def test_a_sealed_value_of_another_own_record_is_recognised(node: Node) -> None:
     node.create(text="We meet at 12 hidden lane, ask for Ada Example.")
 
 
+def test_who_only_writes_cannot_try_what_others_hold_under_seal(node: Node) -> None:
+    held = node.create("resource", site="12 Hidden Lane, Nairobi")
+    writer = Viewer(ViewerKind.CLIENT, "client:desk", frozenset({"records:write"}))
+    for value in ("We meet at 12 hidden lane.", "Ask for Ada Example"):
+        node.intake.create(writer, "notice", {**NOTICE, "text": value})
+        node.intake.amend(writer, held, {"summary": value})
+        with pytest.raises(Unconfirmed, match="sealed value"):
+            node.create(text=value + " Now.")
+    with pytest.raises(Unconfirmed, match="phone"):
+        node.intake.create(writer, "notice", {**NOTICE, "text": "Call +254 722 000111."})
+    own = {"site": "7 Other Road, Nairobi", "summary": "We meet at 7 other road."}
+    with pytest.raises(Unconfirmed, match="sealed value"):
+        node.intake.create(writer, "resource", {**RESOURCE, **own})
+    with pytest.raises(Unconfirmed, match="sealed value"):
+        node.intake.amend(writer, held, own)
+
+
 def test_prose_under_seal_is_not_taken_for_names(node: Node) -> None:
     node.create("resource", internal_notes="Checked. Their number is +254 711 222333.", contact=None)
     node.create(text="Checked and good.")
@@ -728,6 +746,35 @@ def test_what_is_set_aside_takes_the_place_of_what_was_held(node: Node) -> None:
     node.accept(1, make_put(rev=3))
     assert len(node.rows()) == 1
     assert node.ask("SELECT 1 FROM quarantine") == []
+
+
+def test_an_origin_brings_so_many_terms_and_no_more(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(received, "MOST_TERMS", 3)
+    monkeypatch.setattr(received, "MOST_TERMS_EVER", 5)
+
+    def put(number: int, hops: int, **more: Any) -> Put:
+        return make_put(number, terms=make_terms(hops=hops), **more)
+
+    first = node.accept(1, *(put(number, 2 + number) for number in range(5)))
+    assert (first.put, first.quarantined) == (3, 2)
+    assert node.ask("SELECT DISTINCT reason FROM quarantine") == [("too_many_terms",)]
+    assert node.accept(1, put(0, 2, rev=2), put(1, 3, rev=2)).put == 2
+    assert node.accept(1, put(9, 2, origin=WEST, path=(WEST,))).put == 1
+    assert node.accept(1, put(0, 16, rev=3)).quarantined == 1
+    for number in (1, 2):  # what is not used any more leaves room, up to an end
+        assert node.accept(1, put(number, 16, rev=3)).put == 1
+    assert node.accept(1, put(3, 15)).put == 1
+    assert node.accept(1, put(4, 14)).quarantined == 1
+    assert node.accept(1, put(4, 16)).put == 1
+
+
+def test_a_peer_brings_so_many_records_and_no_more(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(received, "MOST_ROWS", 4)
+    first = node.accept(1, *(make_put(number) for number in range(6)))
+    assert (first.put, first.quarantined) == (4, 2)
+    assert node.ask("SELECT DISTINCT reason FROM quarantine") == [("too_many",)]
+    assert node.accept(1, make_put(0, rev=2), make_put(7)).put == 1
+    assert node.accept(2, make_put(7, path=(RIVER, WEST))).put == 1
 
 
 def test_an_origin_is_remembered_and_a_pinned_name_stays(node: Node) -> None:

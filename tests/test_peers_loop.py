@@ -171,3 +171,20 @@ def test_the_loop_outlives_a_database_that_is_away(hub, monkeypatch):
     running.start()
     assert tries.wait(10)
     running.stop()
+
+
+def test_only_verified_peers_that_are_not_revoked_are_asked(hub, syncs):
+    agreements.revoke(hub.database, "bad")
+    agreements._set(hub.database, agreements.partner(hub.database, "good"), verified=False)
+    running = loop(hub, syncs)
+    running.wake()
+    assert running.round() == []
+    agreements.mark_verified(hub.database, agreements.partner(hub.database, "good"))
+    assert names(running.round()) == {"good": None}
+
+
+def test_what_came_by_untrusted_peers_goes_before_each_round(hub, syncs):
+    done: list[str] = []
+    running = ExchangeLoop(hub.database, hub.world, syncs, "one", let_go=lambda: done.append("let go"))
+    running.round()
+    assert done == ["let go"]

@@ -125,7 +125,7 @@ def sync(
     out = Output(json)
     failed = False
     with node_at(home) as node:
-        names = [peer] if peer else [who.name for who in agreements.partners(node.database) if not who.frozen]
+        names = [peer] if peer else [who.name for who in agreements.partners(node.database) if who.asked]
         rows: list[dict[str, object]] = []
         for name in names:
             with out.progress(f"from {name}") as bar:

@@ -200,9 +200,11 @@ def revoke(name: Name, home: Home = HERE, json: Json = False, yes: Yes = False) 
         typer.confirm(f"End the agreement with {name}?", abort=True)
     with node_at(home) as node:
         who = agreements.revoke(node.database, name)
+        gone = node.puller.let_go()
     Output(json).result(
         described(who),
-        f"{who.name} is revoked. Withdrawals are offered to it; what a dishonest receiver keeps cannot be known.",
+        f"{who.name} is revoked, and what came by it is removed here ({gone} records). Withdrawals are offered to it;"
+        " what a dishonest receiver keeps cannot be known.",
     )
 
 

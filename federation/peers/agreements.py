@@ -55,6 +55,17 @@ class Partner:
         """Whether an agreement is in force."""
         return self.state == "active" and not self.frozen
 
+    @property
+    def trusted(self) -> bool:
+        """Whether what it shows is held here: its words were compared, and it was not revoked. Whether it granted this
+        node anything, or this node it, does not count."""
+        return self.verified and self.state != "revoked"
+
+    @property
+    def asked(self) -> bool:
+        """Whether it is pulled."""
+        return self.trusted and not self.frozen
+
 
 def _partner(row: Row[Any]) -> Partner:
     narrowing = {(kind, field): step for kind, field, step in json.loads(row.narrowing)}
@@ -97,6 +108,12 @@ def partner_by_issuer(conn: Connection, issuer: str) -> Partner | None:
     """The peer whose client id is that issuer, read in the caller's snapshot."""
     row = conn.execute(select(PEERS).where(PEERS.c.issuer == issuer)).one_or_none()
     return None if row is None else _partner(row)
+
+
+def is_asked(conn: Connection, pid: int) -> bool:
+    """Whether a peer is (still) pulled, read in the caller's transaction."""
+    row = conn.execute(select(PEERS).where(PEERS.c.pid == pid)).one_or_none()
+    return row is not None and _partner(row).asked
 
 
 def effective_scopes(who: Partner) -> frozenset[str]:
@@ -250,7 +267,8 @@ def rename(database: Database, name: str, wanted: str) -> Partner:
 
 
 def freeze(database: Database, name: str) -> Partner:
-    """Answer the peer nothing at all, and ask it nothing, until `unfreeze`. Raises NotFound."""
+    """Answer the peer nothing at all, and ask it nothing, until `unfreeze`. What came by it before is shown on: a
+    freeze is a pause, `revoke` is what lets go of it. Raises NotFound."""
     _set(database, partner(database, name), frozen=True)
     return partner(database, name)
 
@@ -263,6 +281,6 @@ def unfreeze(database: Database, name: str) -> Partner:
 
 def revoke(database: Database, name: str) -> Partner:
     """End the agreement. The peer keeps a bare `exchange` scope with an empty view, so that the withdrawals reach it,
-    and nothing else does. Raises NotFound."""
+    and nothing else does. It is not pulled any more, and what came by it goes (`Puller.let_go`). Raises NotFound."""
     _set(database, partner(database, name), state="revoked", scopes="[]", purpose=None, until=None, narrowing="[]")
     return partner(database, name)

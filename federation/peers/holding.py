@@ -114,6 +114,27 @@ class Holding:
             state.set_meta(conn, looked, day)
         return len(ended)
 
+    def let_go(self, pid: int) -> int:
+        """Remove all that came by a peer, journalled so that it is withdrawn from others too; gives how many rows. The
+        files have to be cleaned afterwards. A later pull begins anew. Cut short, it goes on when it is called again."""
+        with self._database.read() as conn:
+            if not state.was_pulled(conn, pid):
+                return 0
+        gone = 0
+        for type_key in [key for key, kind in RECORD_TYPES.items() if kind.shareable]:
+            more = True
+            while more:
+                with self._database.write() as conn:
+                    some = received.held(conn, pid, type_key, most=LETTING_GO)
+                    removed = self._intake.accept(conn, pid, (), some).withdrawn if some else 0
+                    if removed:
+                        state.set_meta(conn, state.ERASE_DUE, NOW)
+                gone += removed
+                more = removed > 0 and len(some) == LETTING_GO
+        with self._database.write() as conn:
+            state.pull_anew(conn, pid, empty=True)
+        return gone
+
     def erase_if_due(self, now: int) -> bool:
         """Clean the files of what left or was replaced: at once where something left, or where the database is small;
         of a large one once an hour, because all of it is written anew. False if it is still due."""

@@ -97,13 +97,23 @@ class ExchangeLoop:
     """Pulls all peers that are due, over and over, in a thread of its own.
 
     `sync` pulls one peer, `holder` names this process (several may run the loop; a lease a peer keeps them apart),
-    `interval` is in seconds. `wake` makes every peer due now.
+    `interval` is in seconds. `wake` makes every peer due now. `let_go` removes what came by peers that are not trusted
+    any more; it runs before each round.
     """
 
-    def __init__(self, database: Database, world: World, sync: Sync, holder: str, interval: int = 300) -> None:
+    def __init__(
+        self,
+        database: Database,
+        world: World,
+        sync: Sync,
+        holder: str,
+        interval: int = 300,
+        let_go: Callable[[], object] = lambda: None,
+    ) -> None:
         self._database = database
         self._world = world
         self._sync = sync
+        self._let_go = let_go
         self._holder = holder
         self._interval = interval
         self._stopping = Event()
@@ -136,19 +146,21 @@ class ExchangeLoop:
         self._waking.set()
 
     def due(self) -> list[Partner]:
-        """The peers to pull now, those that waited longest first. A frozen peer is never due."""
+        """The peers to pull now, those that waited longest first. Only verified ones that are neither frozen nor
+        revoked are ever due."""
         now = self._world.now()
         with self._lock:
             hurried, self._hurried = self._hurried, set()
         waiting = []
         for who in partners(self._database):
             next_try = state.sync_state_of(self._database, who.pid).next_try
-            if not who.frozen and (who.pid in hurried or next_try is None or next_try <= now):
+            if who.asked and (who.pid in hurried or next_try is None or next_try <= now):
                 waiting.append((next_try is not None, next_try or now, who.pid, who))
         return [who for *_, who in sorted(waiting, key=lambda each: each[:3])]
 
     def round(self) -> list[Pulled]:
         """Pull every peer that is due, up to four at once; what each gave. Raises nothing that one peer causes."""
+        self._let_go()
         waiting = self.due()
         if not waiting:
             return []
@@ -217,6 +229,6 @@ class ExchangeLoop:
         pauses = [min(LONGEST_SLEEP_SECONDS, float(self._interval))]
         for who in partners(self._database):
             next_try = state.sync_state_of(self._database, who.pid).next_try
-            if not who.frozen:
+            if who.asked:
                 pauses.append((next_try - now).total_seconds() if next_try else 0.0)
         return max(min(pauses), 0.2)

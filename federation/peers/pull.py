@@ -19,7 +19,7 @@ from federation.errors import Conflict, RateLimited, Unavailable
 from federation.keys import b64, unb64
 from federation.oauth.client import PeerSession
 from federation.outbound import StreamedResponse, lines
-from federation.peers import state
+from federation.peers import agreements, state
 from federation.peers.agreements import EXCHANGE, Partner
 from federation.peers.arrival import Arrival, Gatehouse
 from federation.peers.holding import Holding
@@ -41,6 +41,7 @@ _NAMED_SCOPES = re.compile(r'error="insufficient_scope".*?\bscope="([^"]{1,8192}
 ANSWER_BYTES = 16 * 1024 * 1024
 MAX_RESTARTS = 3
 MAX_ANSWERS = 4096
+_NOT_ASKED = "Only verified peers that are neither frozen nor revoked are pulled; see `federation peer show`."
 _ORDER = {key: place for place, key in enumerate(RECORD_TYPES)}
 _OVER = "~"
 """In the place of a type in a run: all types were told."""
@@ -127,9 +128,12 @@ class Puller:
     def sync(self, who: Partner, progress: Progress = lambda _: None) -> Pulled:
         """Pull a peer until nothing more is there; `progress` hears the number of records done at each checkpoint.
 
-        Raises Conflict if another pull of this peer was faster, AnswerBroken, and what the session raises. What was
+        Raises Conflict for a peer that is not verified, frozen or revoked, and if another pull of this peer was faster;
+        AnswerBroken, and what the session raises. What was
         applied before stays applied, and what was withdrawn is erased from the files in any case.
         """
+        if not who.asked:
+            raise Conflict(_NOT_ASKED)
         tally = _Tally()
         try:
             more, restarts, answers, named = True, 0, 0, 0
@@ -155,6 +159,17 @@ class Puller:
             self._holding.drop_ended(who.pid, self._world.timestamp())
             self._holding.erase_if_due(self._world.timestamp())
         return Pulled(who.name, tally.taken, tally.withdrawn, tally.quarantined)
+
+    def let_go(self) -> int:
+        """Remove what came by peers that are not verified or were revoked, and erase it from the files; gives how many
+        rows. Costs next to nothing where there is none."""
+        gone = 0
+        for who in agreements.partners(self._database):
+            if not who.trusted:
+                gone += self._holding.let_go(who.pid)
+        if gone:
+            self._holding.erase_if_due(self._world.timestamp())
+        return gone
 
     def _one(self, who: Partner, tally: _Tally, progress: Progress) -> bool:
         now = state.sync_state_of(self._database, who.pid)
@@ -281,6 +296,8 @@ class Puller:
         """One checkpoint in one transaction: what came, what left, what is poison, and the cursor."""
         reached = moves.get("run")
         with self._database.write() as conn:
+            if not agreements.is_asked(conn, who.pid):
+                raise Conflict(_NOT_ASKED)
             after = state.advance(conn, now, **{**moves, "run": None if moves.get("cursor") else reached})
             gone = dict(batch.gone)
             if now.run is not None and reached is not None:

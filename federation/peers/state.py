@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from federation.errors import Conflict
@@ -269,6 +269,21 @@ def note_result(
     with database.write() as conn:
         _ensure(conn, pid)
         conn.execute(update(sync_state).where(sync_state.c.via == pid).values(**values))
+
+
+def was_pulled(conn: Connection, pid: int) -> bool:
+    """Whether anything may be held that came by a peer: it was pulled, and not let go of since."""
+    begun = or_(
+        sync_state.c.incarnation.is_not(None), sync_state.c.cursor.is_not(None), sync_state.c.reconcile.is_not(None)
+    )
+    return conn.execute(select(sync_state.c.via).where(sync_state.c.via == pid, begun)).first() is not None
+
+
+def pull_anew(conn: Connection, pid: int, *, empty: bool) -> None:
+    """Make the next pull of a peer begin from nothing, now. `empty`: nothing that came by it is held any more."""
+    values: dict[str, Any] = {"epoch": None, "cursor": None, "reconcile": None, "next_try": None, "failures": 0}
+    forgotten = {"incarnation": None} if empty else {}
+    conn.execute(update(sync_state).where(sync_state.c.via == pid).values(**values, **forgotten))
 
 
 def forget_failures(database: Database) -> None:

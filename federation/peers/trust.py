@@ -20,13 +20,12 @@ from federation import keys
 from federation.errors import BadInput, Conflict, FederationError, Unavailable
 from federation.keys import NodeKeys, PublicKey, SignatureRefused, b64
 from federation.outbound import Outbound
-from federation.peers import agreements
+from federation.peers import agreements, state
 from federation.peers.agreements import PEERS, Partner
 from federation.peers.origins import load_key
 from federation.peers.provenance import ProvenanceInvalid
 from federation.storage.database import Database
 from federation.storage.peering import Invitation, pin_origin
-from federation.storage.tables import sync_state
 from federation.world import World
 
 INVITATIONS: Table = Invitation.__table__  # type: ignore[attr-defined]
@@ -87,11 +86,7 @@ def read_invitation(text: str) -> Invited:
             raise ValueError
         code, issuer, thumbprint, ends = orjson.loads(body)
         invited = Invited(keys.unb64(code), issuer, thumbprint, ends)
-        if (
-            len(invited.code) != CODE_BYTES
-            or not isinstance(ends, int)
-            or not _is_origin(issuer)
-        ):
+        if len(invited.code) != CODE_BYTES or not isinstance(ends, int) or not _is_origin(issuer):
             raise ValueError
     except (ValueError, TypeError, AttributeError):
         raise BadInput("This is not a whole invitation; copy the string again, from first sign to last.") from None
@@ -280,7 +275,7 @@ def _pin(conn: Connection, me: Self, said: _Presented, name: str | None) -> None
     }
     if found:
         conn.execute(update(PEERS).where(PEERS.c.pid == found[0].pid).values(**pinned))
-        conn.execute(delete(sync_state).where(sync_state.c.via == found[0].pid))
+        state.pull_anew(conn, found[0].pid, empty=False)
         pin_origin(conn, said.provenance.thumbprint, found[0].name, said.provenance.jwk)
         return
     taken = set(conn.execute(select(PEERS.c.name)).scalars())

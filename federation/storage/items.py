@@ -177,6 +177,14 @@ def remember_origin(
     return number
 
 
+def terms_known(connection: Connection, oid: int, type_key: str) -> dict[str, int]:
+    """The numbers of an origin's terms for a type, by their hash."""
+    rows = connection.execute(
+        text("SELECT hash, tid FROM terms WHERE origin = :origin AND type = :type"), {"origin": oid, "type": type_key}
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def terms_number(connection: Connection, oid: int, type_key: str, terms: Terms) -> int:
     """The number of an origin's terms for a type; they get one where they have none."""
     key = {"origin": oid, "type": type_key, "hash": terms.hash}

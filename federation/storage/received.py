@@ -26,6 +26,12 @@ from federation.world import World
 Key = tuple[int, bytes]
 
 MOST_QUARANTINED = 10_000
+MOST_ROWS = 200_000
+"""How many records of a type are held that came by one peer."""
+MOST_TERMS = 16
+"""Under how many terms the records of a type may stand that are held of one origin."""
+MOST_TERMS_EVER = 256
+"""How many terms of an origin for a type are kept: those that no record uses any more are still in the journal."""
 
 
 @dataclass(frozen=True)
@@ -119,19 +125,41 @@ def accept(connection: Connection, via: int, puts: Iterable[Put], gone: Iterable
     for put in puts:
         try:
             items.check(put, receiver.home)
+            oid, tid = numbers.origin(put.origin), numbers.terms(put)
         except Poison as refusal:
             refused.append(Poison(refusal.reason, put.type, put.origin, put.id))
             if put.type in RECORD_TYPES and put.origin != receiver.home:  # what is held is not what the peer shows now
                 wanted.setdefault(put.type, {}).setdefault((numbers.origin(put.origin), put.id), None)
             continue
-        oid, tid = numbers.origin(put.origin), numbers.terms(put)
         wanted.setdefault(put.type, {})[oid, put.id] = items.row_of(put, via, oid, tid, now, receiver.context)
-    total = Accepted(quarantined=len(refused))
+    total = Accepted()
     for type_key in sorted(wanted, key=list(RECORD_TYPES).index):
+        refused += _beyond(connection, via, type_key, wanted[type_key], numbers)
         total += _apply(connection, via, type_key, wanted[type_key], receiver)
         _released(connection, via, type_key, [(numbers.thumbprints[oid], id) for oid, id in wanted[type_key]])
     set_aside(connection, via, refused, now)
-    return total
+    return total + Accepted(quarantined=len(refused))
+
+
+def _beyond(
+    connection: Connection, via: int, type_key: str, wanted: dict[Key, dict[str, Any] | None], numbers: _Numbers
+) -> list[Poison]:
+    """Takes out of `wanted` the new records that are more than one peer may bring, and names them."""
+    rows = [key for key, row in wanted.items() if row is not None]
+    table = record_table(type_key).name
+    last = connection.execute(text(f"SELECT coalesce(max(rid), 0) FROM {table}")).scalar_one()  # noqa: S608
+    if last + len(rows) <= MOST_ROWS:  # the table has never held so many
+        return []
+    held = connection.execute(text(f"SELECT count(*) FROM {table} WHERE via = :via"), {"via": via})  # noqa: S608
+    room = MOST_ROWS - int(held.scalar_one())
+    if room >= len(rows):
+        return []
+    standing = _standing(connection, type_key, [id for _, id in rows])
+    fresh = [key for key in rows if via not in standing.get(key, {})]
+    beyond = fresh[max(0, room) :]
+    for key in beyond:
+        del wanted[key]
+    return [Poison("too_many", type_key, numbers.thumbprints[oid], id) for oid, id in beyond]
 
 
 class _Numbers:
@@ -142,6 +170,7 @@ class _Numbers:
         self._origins: dict[str, int] = {}
         self.thumbprints: dict[int, str] = {}
         self._terms: dict[tuple[int, str, str], int] = {}
+        self._used: dict[tuple[int, str], set[int]] = {}
 
     def origin(self, thumbprint: str) -> int:
         if thumbprint not in self._origins:
@@ -150,23 +179,52 @@ class _Numbers:
         return self._origins[thumbprint]
 
     def terms(self, put: Put) -> int:
+        """The number of a put's terms. Raises Poison where its origin has records under too many terms already: every
+        set of terms costs every reader."""
         terms = put.terms or items.UNNAMED
-        key = (self.origin(put.origin), put.type, terms.hash)
+        oid = self.origin(put.origin)
+        key = (oid, put.type, terms.hash)
         if key not in self._terms:
-            self._terms[key] = items.terms_number(self._connection, key[0], put.type, terms)
+            known = items.terms_known(self._connection, oid, put.type)
+            if (oid, put.type) not in self._used:
+                self._used[oid, put.type] = self._in_use(oid, put.type, known)
+            used, tid = self._used[oid, put.type], known.get(terms.hash)
+            full = tid not in used and len(used) >= MOST_TERMS
+            if full or (tid is None and len(known) >= MOST_TERMS_EVER):
+                raise Poison("too_many_terms")
+            self._terms[key] = tid or items.terms_number(self._connection, oid, put.type, terms)
+            used.add(self._terms[key])
         return self._terms[key]
+
+    def _in_use(self, oid: int, type_key: str, known: Mapping[str, int]) -> set[int]:
+        """The terms under which records are held; looked for only where there may be too many."""
+        if len(known) < MOST_TERMS:
+            return set(known.values())
+        table = record_table(type_key).name
+        rows = self._connection.execute(
+            text(f"SELECT DISTINCT terms FROM {table} WHERE origin = :oid AND via > 0"),  # noqa: S608
+            {"oid": oid},
+        )
+        return {row[0] for row in rows}
 
 
 def held(
-    connection: Connection, via: int, type_key: str, after: bytes | None = None, upto: bytes | None = None
+    connection: Connection,
+    via: int,
+    type_key: str,
+    after: bytes | None = None,
+    upto: bytes | None = None,
+    most: int | None = None,
 ) -> list[Gone]:
-    """The records of a type that came by a peer, with after < id <= upto (None: no bound), in order of id."""
+    """The records of a type that came by a peer, with after < id <= upto (None: no bound), in order of id; at most so
+    many."""
     bounds = ("" if after is None else " AND r.id > :after") + ("" if upto is None else " AND r.id <= :upto")
-    values = {"via": via, "after": after, "upto": upto}
+    values = {"via": via, "after": after, "upto": upto, "most": most}
     rows = connection.execute(
         text(
             f"SELECT r.id, o.thumbprint FROM {record_table(type_key).name} r"  # noqa: S608  (names of the schema)
             f" JOIN origins o ON o.oid = r.origin WHERE r.via = :via{bounds} ORDER BY r.id"
+            + ("" if most is None else " LIMIT :most")
         ),
         {name: value for name, value in values.items() if value is not None},
     )

@@ -4,6 +4,7 @@ terms and groups the rows that are seen alike. Terms that it has not read give n
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -16,13 +17,23 @@ from federation.policies.terms import Labels, Terms, labels
 from federation.policies.tiers import Tier
 from federation.policies.viewer import Projection, Viewer, ViewerKind
 from federation.records.base import RecordType
+from federation.records.registry import RECORD_TYPES
+from federation.storage.tables import record_table
 from federation.storage.view import Arm, View
 
 TermsVersion: TypeAlias = tuple[int, int]
 """How many terms there are, and the highest number: terms are never changed, so that this tells their set."""
 
 COUNT_TERMS = "SELECT count(*),coalesce(max(tid),0) FROM terms"
-READ_TERMS = "SELECT tid,type,body FROM terms WHERE tid>0 ORDER BY tid"
+READ_TERMS = (
+    "SELECT t.tid,t.type,t.body,t.origin,coalesce(o.pinned,0) FROM terms t LEFT JOIN origins o ON o.oid=t.origin"
+    " WHERE t.tid>0 ORDER BY t.tid"
+)
+MOST_ARMS = 64
+"""In how many ways records of a type are seen at most: each way is a part of every statement. What would need more is
+not seen."""
+MOST_TERMS = 4096
+"""How many terms of a type are looked at for a view."""
 
 
 def rights_key(viewer: Viewer) -> Hashable:
@@ -58,9 +69,9 @@ def make_view(policy: Policy, viewer: Viewer, record_type: RecordType, terms: Se
     arms: dict[str, _Draft] = {}
     if not own.empty:
         _draft(arms, own).add(0, told, None)
-    for tid, each in terms:
+    for tid, each in terms[:MOST_TERMS]:
         received = decide(policy, viewer, record_type.key, terms=each)
-        if not received.empty:
+        if not received.empty and (received.key in arms or len(arms) < MOST_ARMS):
             _draft(arms, received).add(tid, told, each)
     return View(
         record_type,
@@ -111,15 +122,43 @@ class TermsShelf:
         return row[0], row[1]
 
     def by_type(self, connection: Any, version: TermsVersion) -> Mapping[str, Sequence[tuple[int, Terms]]]:
-        """The terms of each type. Those that are not understood are left out: their records are not seen."""
+        """The terms of each type. Those that are not understood are left out: their records are not seen. First come
+        terms that records stand under, of peers before others, each origin's first before any origin's second: where a
+        view is full, nobody has filled it for the others."""
         known, found = self._read
         if known == version:
             return found
-        fresh: dict[str, list[tuple[int, Terms]]] = {}
-        for tid, type_key, body in connection.execute(READ_TERMS).fetchall():
+        told: dict[str, list[tuple[int, int, bool]]] = {}
+        bodies: dict[int, Terms] = {}
+        for tid, type_key, body, oid, pinned in connection.execute(READ_TERMS).fetchall():
             try:
-                fresh.setdefault(type_key, []).append((tid, Terms.from_json(json.loads(body))))
+                bodies[tid] = Terms.from_json(json.loads(body))
             except (BadInput, ValueError):
                 continue
+            told.setdefault(type_key, []).append((tid, oid, bool(pinned)))
+        fresh = {
+            key: [(tid, bodies[tid]) for tid in _ordered(each, connection, key)]
+            for key, each in told.items()
+            if key in RECORD_TYPES
+        }
         self._read = (version, fresh)
         return fresh
+
+
+def _ordered(told: Sequence[tuple[int, int, bool]], connection: Any, type_key: str) -> list[int]:
+    """The numbers of (number, origin, whether it is a peer) in the order in which they find place in a view."""
+    if len(told) < MOST_ARMS:
+        return [tid for tid, *_ in told]
+    used = _used(connection, type_key)
+    before: Counter[int] = Counter()
+    places = []
+    for tid, oid, pinned in told:
+        places.append((tid not in used, not pinned, before[oid], tid))
+        before[oid] += tid in used
+    return [tid for *_, tid in sorted(places)]
+
+
+def _used(connection: Any, type_key: str) -> frozenset[int]:
+    """The terms that records of a type stand under."""
+    rows = connection.execute(f"SELECT DISTINCT terms FROM {record_table(type_key).name} WHERE via>0")  # noqa: S608
+    return frozenset(row[0] for row in rows.fetchall())
