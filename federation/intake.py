@@ -88,7 +88,7 @@ class Intake:
         """
         self._check_actor(actor)
         with self._database.write() as connection:
-            wanted = self._new(connection, Incoming(type_key, document, id, share), confirm)
+            wanted = self._new(connection, actor, Incoming(type_key, document, id, share), confirm)
             self._store(connection, actor, "create", type_key, [wanted])
         return wanted.gid
 
@@ -101,7 +101,7 @@ class Intake:
         self._check_actor(actor)
         with self._database.write() as connection:
             held = self._held(connection, gid)
-            wanted = self._amended(connection, held, changes, share=False, confirm=confirm)
+            wanted = self._amended(connection, actor, held, changes, share=False, confirm=confirm)
             self._store(connection, actor, "amend", held.type, [wanted])
         return held.gid
 
@@ -113,7 +113,7 @@ class Intake:
         self._check_actor(actor)
         with self._database.write() as connection:
             held = self._held(connection, gid)
-            wanted = self._amended(connection, held, {}, share=True, confirm=True)
+            wanted = self._amended(connection, actor, held, {}, share=True, confirm=True)
             self._store(connection, actor, "share", held.type, [wanted])
         return held.gid
 
@@ -177,6 +177,7 @@ class Intake:
     def _new(
         self,
         connection: Connection,
+        actor: Viewer,
         incoming: Incoming,
         confirm: bool,
         *,
@@ -195,7 +196,7 @@ class Intake:
             raise Conflict("This id is in use or was used before; an id is never used again.", field="id")
         gid = global_id(record_type.key, self._origin, id)
         document = drafts.with_relays(record_type, document, {}, self._world, id)
-        phrases = self._checked_texts(connection, record_type, document, {}, confirm)
+        phrases = self._checked_texts(connection, actor, record_type, document, {}, given, confirm)
         status = (
             drafts.shared_status(record_type, document, self._world.today().isoformat()) if incoming.share else DRAFT
         )
@@ -203,7 +204,14 @@ class Intake:
         return Wanted(record_type.key, id, gid, None, document, facts, phrases)
 
     def _amended(
-        self, connection: Connection, held: Held, changes: Mapping[str, Any], *, share: bool, confirm: bool
+        self,
+        connection: Connection,
+        actor: Viewer,
+        held: Held,
+        changes: Mapping[str, Any],
+        *,
+        share: bool,
+        confirm: bool,
     ) -> Wanted:
         """A record as it will be after changes, checked."""
         record_type = RECORD_TYPES[held.type]
@@ -212,7 +220,7 @@ class Intake:
         merged = {name: value for name, value in {**before, **given}.items() if value is not None}
         document = record_type.normalise(merged, self._context(connection))
         document = drafts.with_relays(record_type, document, before, self._world, held.id)
-        phrases = self._checked_texts(connection, record_type, document, before, confirm)
+        phrases = self._checked_texts(connection, actor, record_type, document, before, given, confirm)
         status = held.facts.status
         if share or status in (SHARED, EXPIRED):
             status = drafts.shared_status(record_type, document, self._world.today().isoformat())
@@ -245,7 +253,7 @@ class Intake:
         refused: list[Refusal] = []
         for each in part:
             try:
-                one = self._imported(connection, each, found, confirm, wanted)
+                one = self._imported(connection, actor, each, found, confirm, wanted)
                 if one.gid in wanted:
                     raise Conflict("This id stands twice in the import.", field="id")
             except FederationError as error:
@@ -263,6 +271,7 @@ class Intake:
     def _imported(
         self,
         connection: Connection,
+        actor: Viewer,
         incoming: Incoming,
         found: Mapping[bytes, Held],
         confirm: bool,
@@ -270,11 +279,11 @@ class Intake:
     ) -> Wanted:
         held = found.get(incoming.id) if incoming.id is not None else None
         if held is None:
-            return self._new(connection, incoming, confirm, taken=taken, fresh=True)
+            return self._new(connection, actor, incoming, confirm, taken=taken, fresh=True)
         if held.facts.status == WITHDRAWN:
             raise Conflict("This record was withdrawn; a withdrawn record never comes back.", field="id")
         share = incoming.share or held.facts.status in (SHARED, EXPIRED)
-        return self._amended(connection, held, incoming.document, share=share, confirm=confirm)
+        return self._amended(connection, actor, held, incoming.document, share=share, confirm=confirm)
 
     def _free_id(
         self, connection: Connection, record_type: RecordType, document: Mapping[str, Any], taken: Collection[str]
@@ -294,12 +303,18 @@ class Intake:
     def _checked_texts(
         self,
         connection: Connection,
+        actor: Viewer,
         record_type: RecordType,
         document: Mapping[str, Any],
         before: Mapping[str, Any],
+        given: Mapping[str, Any],
         confirm: bool,
     ) -> frozenset[Phrase]:
-        """The phrases of the document's sealed values; Unconfirmed if a new text holds what should not leave."""
+        """The phrases of the document's sealed values; Unconfirmed if a new text holds what should not leave.
+
+        For accounts at home a text is compared with all that is held under seal. Whoever only writes may not learn
+        what that is by trying: for them it is compared with what they gave themselves, `given`, and nothing else.
+        """
         phrases = self._sealed.phrases(record_type, document)
         if confirm:
             return phrases
@@ -307,7 +322,8 @@ class Intake:
         fresh = [
             (key[0], value) for key, value in drafts.free_texts(record_type, document) if earlier.get(key) != value
         ]
-        repeated = self._sealed.repeats(connection, [value for _, value in fresh], phrases)
+        known = phrases if actor.at_home else self._sealed.phrases(record_type, _only(document, given))
+        repeated = self._sealed.repeats(connection if actor.at_home else None, [value for _, value in fresh], known)
         warned: dict[str, list[str]] = {}
         for (name, value), repeats in zip(fresh, repeated, strict=True):
             kinds = {finding.kind for finding in self._lint(value)} | ({"sealed value"} if repeats else set())
@@ -317,3 +333,8 @@ class Intake:
             told = "; ".join(f"{name}: {', '.join(dict.fromkeys(kinds))}" for name, kinds in warned.items())
             raise Unconfirmed(f"What would be published holds {told}. Cut it, or confirm it.", field=next(iter(warned)))
         return phrases
+
+
+def _only(document: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """What of a document was given."""
+    return {name: value for name, value in document.items() if name in given}

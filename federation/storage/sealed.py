@@ -56,12 +56,13 @@ class SealedWords:
                 found.add(Phrase(self._hash([number]), self._hash([number]), 1))
         return frozenset(found)
 
-    def repeats(self, connection: Connection, values: Sequence[str], own: frozenset[Phrase]) -> list[bool]:
-        """For each free text whether it repeats a sealed value of an own record, or one of `own`."""
+    def repeats(self, connection: Connection | None, values: Sequence[str], own: frozenset[Phrase]) -> list[bool]:
+        """For each free text whether it repeats one of `own`, or with a connection a sealed value of any own record."""
         told = [(search_words(value), list(_numbers(value))) for value in values]
         hashed = {each: self._hash([each]) for words, numbers in told for each in (*words, *numbers)}
         wanted: dict[bytes, set[tuple[int, bytes]]] = {}
-        for phrase in (*own, *_stored(connection, list(set(hashed.values())))):
+        held = () if connection is None else _stored(connection, list(set(hashed.values())))
+        for phrase in (*own, *held):
             wanted.setdefault(phrase.first, set()).add((phrase.length, phrase.whole))
         if not wanted:
             return [False] * len(told)
