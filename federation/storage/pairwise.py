@@ -1,11 +1,17 @@
-"""Ids and pseudonyms made for one viewer, as SQL computes them: HMAC-SHA256 (RFC 2104) with its key blocks as
+"""Ids as they are shown in SQL: as stored, or made for one viewer by HMAC-SHA256 (RFC 2104) with its key blocks as
 parameters. The node's secret itself must never become a parameter."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from typing import Any
+
+from federation.records.registry import RECORD_TYPES
+from federation.storage.dialect import Dialect
+from federation.storage.ids import PAIRWISE_ORIGIN
+from federation.storage.view import View
 
 _BLOCK = 64
 
@@ -37,3 +43,36 @@ def _pairwise(inner: bytes, outer: bytes, id: bytes) -> bytes:
 
 def _base64url(prefix: bytes, value: bytes) -> str:
     return base64.urlsafe_b64encode(prefix + value).decode()
+
+
+def id_of(dialect: Dialect, view: View) -> str:
+    """The SQL of the 16 bytes under which a record is shown: its own, or made for the viewer."""
+    return dialect.pairwise("t.id", "need") if view.pairwise else "t.id"
+
+
+def gid_of(dialect: Dialect, view: View) -> str:
+    """The SQL of the id as shown."""
+    if not view.pairwise:
+        return "t.gid"
+    return dialect.base64url(id_of(dialect, view), pairwise_prefix(view.type.key))
+
+
+def column_of(dialect: Dialect, view: View) -> Callable[[str], str]:
+    """The SQL of a column by its name: as stored, but pseudonyms are made for the viewer and the record."""
+    if not view.pairwise:
+        return _plain_column
+    made = dialect.base64url(dialect.head(dialect.pairwise("t.id", "name"), 15), b"")
+
+    def column(name: str) -> str:
+        return f"CASE WHEN t.{name} IS NOT NULL THEN {made} END" if name == "network__pseudonym" else f"t.{name}"
+
+    return column
+
+
+def _plain_column(name: str) -> str:
+    return f"t.{name}"
+
+
+def pairwise_prefix(type_key: str) -> bytes:
+    """What stands before an id that was made for one viewer: the type, and no origin."""
+    return bytes([tuple(RECORD_TYPES).index(type_key)]) + PAIRWISE_ORIGIN

@@ -17,12 +17,10 @@ from federation.records.base import FieldSpec
 from federation.records.codes import CodeLists
 from federation.records.filters import Filter, conditions
 from federation.records.kinds import UNKNOWN_NUMBER, UNKNOWN_TEXT
-from federation.records.registry import RECORD_TYPES
 from federation.records.rows import bits
 from federation.storage.conditions import FALSE, TRUE, Binding, Compiler
 from federation.storage.dialect import Dialect
-from federation.storage.ids import PAIRWISE_ORIGIN
-from federation.storage.pairwise import add_functions
+from federation.storage.pairwise import add_functions, column_of, gid_of, id_of
 from federation.storage.searching import postgresql_match, sqlite_match
 from federation.storage.shapes import Shape, Writer, fields_of, origin_subquery
 from federation.storage.tables import indexed_pairs, searched_columns
@@ -334,30 +332,6 @@ class Relation:
         return column_of(self.dialect, self.view_of(source))
 
 
-def id_of(dialect: Dialect, view: View) -> str:
-    """The SQL of the 16 bytes under which a record is shown: its own, or made for the viewer."""
-    return dialect.pairwise("t.id", "need") if view.pairwise else "t.id"
-
-
-def gid_of(dialect: Dialect, view: View) -> str:
-    """The SQL of the id as shown."""
-    if not view.pairwise:
-        return "t.gid"
-    return dialect.base64url(id_of(dialect, view), pairwise_prefix(view.type.key))
-
-
-def column_of(dialect: Dialect, view: View) -> Callable[[str], str]:
-    """The SQL of a column by its name: as stored, but pseudonyms are made for the viewer and the record."""
-    if not view.pairwise:
-        return _plain_column
-    made = dialect.base64url(dialect.head(dialect.pairwise("t.id", "name"), 15), b"")
-
-    def column(name: str) -> str:
-        return f"CASE WHEN t.{name} IS NOT NULL THEN {made} END" if name == "network__pseudonym" else f"t.{name}"
-
-    return column
-
-
 def mask_of(view: View, arm: Arm, names: Collection[str]) -> int:
     """The bits of the steps in which an arm shows some fields."""
     steps = arm.projection.steps
@@ -366,18 +340,9 @@ def mask_of(view: View, arm: Arm, names: Collection[str]) -> int:
     )
 
 
-def _plain_column(name: str) -> str:
-    return f"t.{name}"
-
-
 def numeric(spec: FieldSpec) -> bool:
     """Whether the bounds of a sortable field are numbers; they are texts otherwise."""
     return any(column.suffix == "__lo" and column.sql == "int" for column in spec.kind.layout)
-
-
-def pairwise_prefix(type_key: str) -> bytes:
-    """What stands before an id that was made for one viewer: the type, and no origin."""
-    return bytes([tuple(RECORD_TYPES).index(type_key)]) + PAIRWISE_ORIGIN
 
 
 def parameters(relation: Relation, values: Sequence[Sequence[Any]], words: Sequence[str]) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from federation.storage import journal
 from federation.storage.dialect import Dialect
 from federation.storage.ids import global_id, wire_id
 from federation.storage.journal import START, TAG_BYTES, Change, Position
-from federation.storage.pairwise import add_functions
-from federation.storage.relation import column_of, gid_of, id_of
+from federation.storage.pairwise import add_functions, column_of, gid_of, id_of
 from federation.storage.view import Arm, View
 from federation.storage.wires import values_json, wire_steps
 
