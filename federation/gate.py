@@ -34,7 +34,7 @@ from federation.storage.journal import START, Position
 from federation.storage.naming import PlaceNames
 from federation.storage.paging import Asked, Page, PageRequest, Row, Seal, ask, made_rows, sealer
 from federation.storage.pairwise import pairwise_parameters
-from federation.storage.preparing import ClassSizes, Crossing, Prepared, crossings, prepared
+from federation.storage.preparing import ClassSizes, Crossing, Prepared, PreparedShelf, crossings
 from federation.storage.relation import OrderBy, Relation, fetch, parameters
 from federation.storage.shapes import Shape, ShapeField
 from federation.storage.slices import Changes, Item, Slices
@@ -62,8 +62,8 @@ class Gate:
         self._seal = CursorSeal(secret)
         self._shelf = TermsShelf()
         self._views: Bounded[View] = Bounded(2000)
-        self._prepared: Bounded[Prepared] = Bounded(2000)
         self._sizes = ClassSizes()
+        self._prepared = PreparedShelf(self._sizes)
 
     def visible(self, viewer: Viewer, type_key: str) -> View:
         """All that the viewer sees of a type: arms of rows, each with one projection. KeyError for no type."""
@@ -101,7 +101,7 @@ class Gate:
                 mark = self._seal.open(request.after, asked.binding(ready.views, viewer.subject))
                 values |= {"after_key": mark.key, "after_id": mark.id}
                 statement = ready.relation.next_page
-            self._sizes.check(connection, ready, values)
+            self._sizes.check(connection, ready.rights, ready.small)
             found = fetch(connection, ready.relation, statement, values)
         rows = self._out(viewer, "page", policy, ready, found[: request.first], seal)
         return Page(rows, len(found) > request.first, request.after is not None)
@@ -137,7 +137,7 @@ class Gate:
         with self._database.reader() as connection:
             ready = self._ready(connection, policy, viewer, asked)
             values = self._values(viewer, ready.relation, asked) | {"limit": COUNT_CAP}
-            self._sizes.check(connection, ready, values)
+            self._sizes.check(connection, ready.rights, ready.small)
             found = fetch(connection, ready.relation, ready.relation.counted, values)
         for source in ready.relation.sources:
             above = source.above or source.told
@@ -216,13 +216,13 @@ class Gate:
         sight = Sight.of(policy, viewer, self._shelf.version(connection))
         if known is not None and (known.rights, known.structure) == (sight.key, asked.key):
             return known
-        ready = self._prepared.get((sight.key, asked.key))
+        ready = self._prepared.get(sight.key, asked.key)
         if ready is None:
             views = tuple(self._view(connection, sight, each.key) for each in asked.types)
             check_fields(views, asked.where, asked.order)
             networks = self._view(connection, sight, "network") if asked.tells_origin else None
             relation = Relation(self._dialect, self._context.codes, views, asked.shapes, networks, asked.query)
-            ready = self._prepared.put((sight.key, asked.key), prepared(sight.key, asked.key, relation))
+            ready = self._prepared.made(connection, sight.key, asked.key, relation)
         return ready
 
     def _values(self, viewer: Viewer, relation: Relation, asked: Asked) -> dict[str, Any]:

@@ -493,6 +493,55 @@ def test_undeclared_pairs_are_for_small_classes(database: Database, monkeypatch:
     assert made.gate.page(NOBODY, ask("id", order=())).rows == ()
 
 
+def test_what_is_refused_for_its_cost_is_refused_before_its_statement_is_built(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = node(database, {}, {}, {})
+    monkeypatch.setattr("federation.storage.preparing.SMALL_CLASS", 2)
+    built: list[Any] = []
+    monkeypatch.setattr("federation.storage.relation.Relation._two_steps", lambda *given: built.append(given))
+    with pytest.raises(CostExceeded):
+        made.gate.prepare(PUBLIC, ask("id", where=Cond("languages", "has_any", ("en", "sw"))))
+    assert built == []
+
+
+def test_long_statements_are_not_kept_and_all_take_bounded_memory(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = node(database)
+    request = ask("id", "title")
+    ready = made.gate.prepare(PUBLIC, request)
+    assert made.gate.prepare(PUBLIC, request) is ready
+    assert ready.weight > len(ready.relation.first_page or "")
+    monkeypatch.setattr("federation.storage.preparing.LONGEST", 10)
+    long = ask("id", "kind")
+    assert made.gate.prepare(PUBLIC, long) is not made.gate.prepare(PUBLIC, long)
+    assert len(made.gate.run(PUBLIC, ready, request).rows) == 1
+    assert len(made.gate.page(PUBLIC, long).rows) == 1
+
+
+def test_what_weighs_too_much_is_forgotten_the_oldest_first() -> None:
+    kept: Bounded[str] = Bounded(10, 100)
+    for name in ("a", "b", "c"):
+        kept.put(name, name, 40)
+    assert [kept.get(name) for name in ("a", "b", "c")] == [None, "b", "c"]
+    kept.put("b", "b", 60)
+    assert [kept.get(name) for name in ("b", "c")] == ["b", "c"]
+    kept.put("d", "d", 101)
+    assert [kept.get(name) for name in ("b", "c", "d")] == [None, None, None]
+    kept.put("e", "e", 100)
+    assert kept.get("e") == "e"
+
+
+def test_the_lists_of_a_filter_have_a_bounded_number_of_entries_in_all(database: Database) -> None:
+    made = node(database, {"languages": ["en"]})
+    tags = tuple(f"{a}{b}" for a in "abcdefghij" for b in "abcdefghij")
+    within = Or((Cond("languages", "has_any", tags), Cond("languages", "has_any", tags)))
+    assert made.gate.page(PUBLIC, ask("id", where=within)).rows == ()
+    with pytest.raises(BadInput, match="200 entries in all"):
+        made.gate.page(PUBLIC, ask("id", where=Or((within, Cond("languages", "has_any", ("en",))))))
+
+
 def test_a_range_without_an_order_sorts_by_its_field(database: Database) -> None:
     made = node(database, *({"title": f"{n}", "response_hours": hours} for n, hours in enumerate((30, 10, 20))))
     found = texts(made, PUBLIC, ask("response_hours", where=Cond("response_hours", "at_most", 25)))

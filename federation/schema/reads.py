@@ -3,9 +3,10 @@ bytes as the standard executor, and refuse from the projection alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
 import orjson
 from graphql import GraphQLError, GraphQLSchema, OperationType
@@ -33,15 +34,19 @@ from federation.storage.pool import NoneFree
 COMPILED_LIMIT = 64
 
 
+def no_prepared() -> None:
+    """Nothing was prepared yet."""
+
+
 @dataclass
 class Step:
     """One root field of a plan: what is read, and the request or id that its arguments state. `prepared` is the
-    statement as it was last made; the gate makes it anew for other rights."""
+    statement as it was last made, as long as the gate keeps it; the gate makes it anew for other rights."""
 
     read: Read
     request: PageRequest | None = None
     gid: str | None = None
-    prepared: Prepared | None = None
+    prepared: Callable[[], Prepared | None] = no_prepared
 
 
 @dataclass
@@ -199,6 +204,8 @@ class Reads:
         return self._writer.page(read, page, count)
 
     def _page(self, viewer: Viewer, step: Step, request: PageRequest) -> Page:
-        if step.prepared is None:
-            step.prepared = self._services.gate.prepare(viewer, request)
-        return self._services.gate.run(viewer, step.prepared, request)
+        ready = step.prepared()
+        if ready is None:
+            ready = self._services.gate.prepare(viewer, request)
+            step.prepared = no_prepared if ready is None else ref(ready)
+        return self._services.gate.run(viewer, ready, request)

@@ -23,6 +23,8 @@ from federation.storage.view import Arm, null_test
 TRUE, FALSE = "1=1", "1=0"
 LISTS = frozenset({"in", "not_in", "has_any", "has_all"})
 RANGES = frozenset({"from", "to", "at_least", "at_most"})
+MOST_LISTED = 200
+"""So many entries may all lists of one filter have: each is a condition of its own."""
 _LEVEL_COLUMNS = {level: suffix for suffix, level in ANCESTOR_COLUMNS}
 
 
@@ -49,9 +51,12 @@ def normalised(where: Filter | None, types: Sequence[RecordType], context: Conte
             if not any(_filterable(cond.field, record_type) for record_type in types):
                 checked(cond, types[0], context)
         found = tuple(_for_type(where, record_type, context) for record_type in types)
-    for cond in every:
-        if cond.op in LISTS and not cond.value:
+    lists = [cond for cond in every if cond.op in LISTS]
+    for cond in lists:
+        if not cond.value:
             raise BadInput("A list in a filter needs at least one entry.", field=cond.field)
+    if sum(len(cond.value) for cond in lists) > MOST_LISTED:
+        raise BadInput(f"The lists of a filter can have at most {MOST_LISTED} entries in all.", field=lists[0].field)
     return found
 
 
