@@ -29,6 +29,7 @@ from sqlalchemy import event
 from federation.errors import ForbiddenField
 from federation.gate import OrderBy, PageRequest, ShapeField
 from federation.policies.viewer import AFFILIATIONS, Agreement, Viewer, ViewerKind
+from federation.records.filters import Cond
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import columns
 from federation.storage import relation as relation_module
@@ -319,6 +320,18 @@ def test_declared_orders_walk_their_index(database: Database) -> None:
             assert "ix_funding_call_" in plan, plan
             assert "TEMP B-TREE" not in plan
             assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("key", ["resource", "capacityOffer"])
+def test_the_kind_of_help_may_be_asked_for_in_large_directories_too(database: Database, key: str) -> None:
+    made = sample(database, 9, 3, types=(key,))
+    request = PageRequest((key,), SHAPES, Cond("kind", "eq", "emergency_grant"), own=True)
+    ready = made.gate.prepare(viewer(ViewerKind.CLIENT, *all_scopes("open")), request)
+    assert ready.small == ()
+    assert ready.relation.first_page is not None
+    plan = explain(made, ready.relation.first_page, {"limit": 21, "f0_0": "emergency_grant"})
+    table = RECORD_TYPES[key].table
+    assert re.search(rf"ix_{table}_\d+ \(kind__exact=\?\)|ix_{table}_\d+ .*\n *Index Cond: \(+kind__exact", plan), plan
 
 
 def test_the_two_dialects_write_the_same_texts_apart_from_what_they_must() -> None:

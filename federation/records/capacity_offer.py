@@ -37,7 +37,7 @@ class CapacityOffer(Resource):
         stated(Tally("outcome"), "How many took part, finished, passed it on.", exact=NETWORK, bands=PARTNER),
     ]
 
-    indexes = ((None, "title"), (None, "dates"), ("topic", "dates"), ("area", None))
+    indexes = ((None, "title"), (None, "dates"), ("topic", "dates"), ("area", None), ("kind", None))
 
     @classmethod
     def check(cls, document: Document) -> Problems:

@@ -76,5 +76,6 @@ class Resource(Record):
         (None, "response_hours"),
         ("kind", "response_hours"),
         ("area", None),
+        ("kind", None),
     )
     needs_expectations = True
