@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,8 +16,7 @@ from typing import Any, Protocol
 import anyio
 import orjson
 import zstandard
-from anyio.abc import BlockingPortal
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.applications import Starlette
 
 from federation.keys import NodeKeys, generate_keys, sign, signing_key
@@ -37,7 +37,7 @@ class Said:
     url: str
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes = field(repr=False)
+    body: bytes
 
     @property
     def whole(self) -> bytes:
@@ -144,6 +144,8 @@ async def _run(app: Starlette, scope: Any, receive: Any, send: Any) -> None:
 
 # Callers
 
+SCOPES_NAMED = re.compile(r'error="insufficient_scope".*?\bscope="([^"]+)"')
+
 
 class Caller(Protocol):
     """Somebody who asks a node, in one fixed way of authenticating."""
@@ -168,16 +170,27 @@ class Open:
 
 @dataclass
 class Bound:
-    """A caller with a token bound to its key: a client or a peer. `scopes` are those that it asks for."""
+    """A caller with a token bound to its key: a client or a peer. `scopes` are those that it asks for; in the exchange
+    it asks for what the node says that it granted."""
 
     network: Network
     url: str
     session: PeerSession
     scopes: frozenset[str]
+    granted: frozenset[str] = frozenset({agreements.EXCHANGE})
 
     def post(self, path: str, content: bytes, **headers: str) -> Said:
+        if path == "/graphql":
+            return self._post(path, self.scopes, content, headers)
+        said = self._post(path, self.granted, content, headers)
+        named = SCOPES_NAMED.search(dict(said.headers).get(b"www-authenticate", b"").decode())
+        if said.status != 403 or named is None:
+            return said
+        self.granted = frozenset(named[1].split())
+        return self._post(path, self.granted, content, headers)
+
+    def _post(self, path: str, scopes: frozenset[str], content: bytes, headers: Mapping[str, str]) -> Said:
         sent = {"content-type": "application/json", **headers}
-        scopes = self.scopes if path == "/graphql" else frozenset({agreements.EXCHANGE})
         before = len(self.network.said)
         with contextlib.suppress(Exception):
             self.session.request(self.url, scopes, "POST", path, headers=sent, content=content, max_bytes=1 << 26)
@@ -214,17 +227,8 @@ class Light:
     def join(self, node: Any) -> Said:
         """Takes up an invitation of the node."""
         invited = trust.read_invitation(trust.invite(node.database, node.world, node.me))
-        now = self.clock.at.timestamp()
-        said = {
-            "iss": self.issuer,
-            "aud": node.settings.url,
-            "iat": int(now),
-            "exp": int(now) + 300,
-            "code": _b64(invited.code),
-            "name": self.name,
-            "jwk": self.keys.peer.public_jwk,
-            "provenance": self.keys.provenance.public_jwk,
-        }
+        me = trust.Self(self.name, self.issuer, self.keys)
+        said = trust._presentation(me, node.world, node.settings.url, invited.code)  # what `accept` sends, no more
         token = sign(self.keys.peer, {"typ": "federation-join+jwt"}, said)
         return self.network.call(
             "POST", node.settings.url + trust.JOIN_PATH, {"content-type": "application/jwt"}, token.encode()
@@ -232,12 +236,6 @@ class Light:
 
     def caller(self, node: Any, scopes: frozenset[str]) -> Bound:
         return Bound(self.network, node.settings.url, self.session, scopes)
-
-
-def _b64(raw: bytes) -> str:
-    import base64
-
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def agree(

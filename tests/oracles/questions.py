@@ -104,6 +104,31 @@ class Questions:
         """All of them."""
         return [each for several in self.by_root().values() for each in several]
 
+    def mutations(self, *, to: str = "red") -> dict[str, list[Question]]:
+        """The questions that drive each mutation: about a record that is there, and with values that are refused."""
+        mutation = self.schema.mutation_type
+        return {} if mutation is None else {name: list(self._writes(name, made, to)) for name, made in mutation.fields.items()}
+
+    def _writes(self, name: str, made: Any, to: str) -> Iterator[Question]:
+        asked: Any = get_named_type(made.args["input"].type)
+        payload: Any = get_named_type(made.type)
+        query = f"mutation($i: {asked.name}!) {{ {name}(input: $i) {selection(self.schema, payload)} }}"
+        key = next((TYPE_NAMES[kind] for kind in TYPE_NAMES if name.endswith(kind) and kind != "Record"), None)
+        for rec in self.records:
+            if rec.variant not in (to, "relayed") or key not in (None, rec.type):
+                continue
+            if "id" in asked.fields:
+                given = {"id": rec.gid} | ({"changes": {}} if "changes" in asked.fields else {})
+            else:
+                given = {"record": {"internalNotes": SECRET_INPUT}}
+            yield Question(f"mutation {name}", f"{rec.type} {rec.variant}", query, {"i": given})
+        if "record" in asked.fields:
+            record: Any = get_named_type(asked.fields["record"].type)
+            for field_name in record.fields:
+                yield Question(
+                    f"mutation {name}", f"bad {field_name}", query, {"i": {"record": {field_name: {"x": SECRET_INPUT}}}}
+                )
+
     def _of(self, root: str) -> Iterator[Question]:
         made = self.roots[root]
         kind: Any = get_named_type(made.type)
@@ -246,6 +271,8 @@ class Questions:
         yield Question("changes", "all", "{ changes(first: 100) { cursor more reset changes { id type } } }")
 
 
+SECRET_INPUT = "cnyinput"
+"""A token that callers send, and that no answer and no log may repeat."""
 HIDDEN_FIRST = {"red": 0, "clear": 1}
 PAGE_INFO = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
 

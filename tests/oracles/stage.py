@@ -16,6 +16,7 @@ from federation.app import Node, build
 from federation.oauth.client import PeerSession
 from federation.oauth.personal import issue_personal_token
 from federation.peers import agreements
+from federation.storage import sweeper
 from federation.peers.pull import Puller
 from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer, ViewerKind
@@ -191,7 +192,8 @@ def set_up(folder: Path, template: Path, home: Callable[..., Path] = make_home, 
     stage = Stage(network, clock, river, [], nodes={"river": river})
     network.apps["https://river-open.example"] = with_public_scopes(river, scopes_of(everyone(OPEN)))
     delta = Light("delta", network, clock)
-    delta.join(river)
+    joined_as = delta.join(river)
+    assert joined_as.status == 200, joined_as
     agree(river, "delta", ["resource:open"])
     stage.lights["delta"] = delta
     foreign = Foreign("delta", delta.keys)
@@ -247,7 +249,7 @@ def add_peers(stage: Stage) -> None:
     agreements.revoke(stage.node.database, "peer-revoked")
     agree(stage.node, "peer-ended", all_partner, until=date(2027, 1, 15))
     stage.clock.forward(days=1)
-    agreements.end_agreements(stage.node.database, stage.node.world)
+    sweeper.end_agreements(stage.node.database, stage.node.world)
 
 
 def _peer(
