@@ -173,6 +173,10 @@ def _record_table(record_type: RecordType) -> Table:
 
 _RECORD_TABLES = {key: _record_table(record_type) for key, record_type in RECORD_TYPES.items()}
 
+_networks = _RECORD_TABLES["network"]
+Index("ix_network_origin", _networks.c.origin, _networks.c.id, sqlite_where=_LIVE, postgresql_where=_LIVE)
+"""Every record may be asked for the network that it comes from."""
+
 
 def record_table(type_key: str) -> Table:
     """The table of a record type. Raises KeyError for a type that does not exist."""
