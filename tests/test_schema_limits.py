@@ -312,3 +312,12 @@ def test_few_requests_are_in_the_standard_executor_at_once(gate: MemoryGate, mon
         assert (status, body["errors"][0]["extensions"]["code"]) == (503, "UNAVAILABLE")
         assert answer(narrow, "{ resources(first: 1) { nodes { id } } }")[0] == 200
     assert answer(narrow, "{ viewer { subject } }")[0] == 200
+
+
+def test_requests_are_kept_by_their_length_too(gate: MemoryGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("federation.schema.endpoint.READY_SIZE", 1000)
+    fresh = GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy)
+    for at in range(10):
+        answer(fresh, f"{{ a{at}: resources {{ nodes {{ id {'title ' * 50} }} }} }}")
+    assert len(fresh._ready) == 2
+    assert fresh._ready_size == sum(ready.size for ready in fresh._ready.values()) <= 1000

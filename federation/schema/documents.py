@@ -145,7 +145,7 @@ class DocumentCache:
         schema: GraphQLSchema,
         limits: Limits,
         size: int = 512,
-        characters: int = 1_000_000,
+        characters: int = 500_000,
         sizes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._schema, self._limits, self._size, self._characters = schema, limits, size, characters

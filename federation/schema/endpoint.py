@@ -39,6 +39,8 @@ RESPONSE_JSON = "application/graphql-response+json"
 READY_LIMIT = 512
 READY_BODY = 16 * 1024
 """Longer requests are compiled anew each time."""
+READY_SIZE = 512 * 1024
+"""So many bytes of requests are kept in all; parsed, each takes more than a hundred."""
 QUICK_SECONDS = 0.004
 TOLD_LIMIT = 64
 STANDARD_WAIT = 5.0
@@ -58,6 +60,7 @@ class Ready:
     plan: Plan | None
     seconds: float = 1.0
     keep: bool = field(default=True)
+    size: int = 0
 
 
 class GraphQLEndpoint:
@@ -89,6 +92,7 @@ class GraphQLEndpoint:
         self._places = BoundedSemaphore(limits.standard)
         self._reads = Reads(self._core, self._services, registry, codes)
         self._ready: OrderedDict[bytes, Ready] = OrderedDict()
+        self._ready_size = 0
         self._lock = Lock()
 
     def execute(self, viewer: Viewer, body: bytes, *, legacy: bool = False) -> Answer:
@@ -144,18 +148,21 @@ class GraphQLEndpoint:
                 status = 200 if legacy and not invalid.malformed else status_of(invalid.errors)
                 return status, orjson.dumps({"errors": invalid.errors})
             if ready.keep and len(body) <= READY_BODY:
-                self._remember(key, ready)
+                self._remember(key, ready, len(body))
         try:
             return self._run(viewer, ready)
         except FederationError as error:
             status = error.status if not legacy or error.status in (401, 429, 503) else 200
             return status, orjson.dumps({"errors": [problem(error)], "extensions": {"cost": self._cost(ready.cost)}})
 
-    def _remember(self, key: bytes, ready: Ready) -> None:
+    def _remember(self, key: bytes, ready: Ready, size: int) -> None:
+        """Keeps a request, and with it its document: as many as are bounded in number and in length."""
+        ready.size = size
         with self._lock:
+            self._ready_size += size - (self._ready.pop(key).size if key in self._ready else 0)
             self._ready[key] = ready
-            while len(self._ready) > READY_LIMIT:
-                self._ready.popitem(last=False)
+            while len(self._ready) > READY_LIMIT or self._ready_size > READY_SIZE:
+                self._ready_size -= self._ready.popitem(last=False)[1].size
 
     def _cost(self, cost: int) -> dict[str, int]:
         return {"requested": cost, "limit": self.limits.cost}

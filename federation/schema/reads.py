@@ -31,7 +31,7 @@ from federation.schema.surface import surfaces
 from federation.schema.writing import Writer
 from federation.storage.pool import NoneFree
 
-COMPILED_LIMIT = 64
+COMPILED_LIMIT = 16
 
 
 def no_prepared() -> None:
