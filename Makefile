@@ -19,7 +19,7 @@ demo: .venv/.ready
 
 # Lint, types, import contracts, every test, coverage of the parts that must be covered whole.
 test: .venv/.ready check
-	$(BIN)/pytest -n 2 --dist worksteal --cov -q $(TESTS)
+	$(BIN)/pytest -n 2 --dist loadgroup --cov -q $(TESTS)
 
 check: .venv/.ready
 	$(BIN)/ruff check federation tests benchmarks
