@@ -18,6 +18,7 @@ from federation.peers.wire import decompressed
 from federation.policies.viewer import Viewer, ViewerKind, anonymous
 
 WEST = Viewer(ViewerKind.PEER, "https://west.example", frozenset({EXCHANGE}))
+GRANTED = Viewer(ViewerKind.PEER, "https://west.example", frozenset({EXCHANGE, *PARTNER}))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_slice_comes_compressed_in_lines(nodes):
     link(river, west)
     river.grant("west", PARTNER)
     river.add()
-    with client(river).stream("POST", "/exchange/reconcile", json={"run": "0" * 32}) as answer:
+    with client(river, GRANTED).stream("POST", "/exchange/reconcile", json={"run": "0" * 32}) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-encoding"] == "zstd"
         assert answer.headers["cache-control"] == "no-store"
@@ -52,13 +53,15 @@ def test_a_slice_comes_compressed_in_lines(nodes):
     assert items[0]["k"] == "start"
     assert items[-1] == {"k": "end", "c": items[0]["c"], "more": False}
     asked = {"incarnation": items[0]["n"], "epoch": items[0]["e"], "cursor": items[0]["c"]}
-    with client(river).stream("POST", "/exchange/changes", json=asked) as answer:
+    with client(river, GRANTED).stream("POST", "/exchange/changes", json=asked) as answer:
         assert b'"end"' in b"".join(decompressed(answer.iter_raw()))
 
 
 @pytest.mark.parametrize(
     ("path", "asked", "status", "code"),
     [
+        ("reconcile", {"run": "0" * 32, "type": []}, 400, "BAD_INPUT"),
+        ("reconcile", {"run": "0" * 32, "type": "resource", "after": {}}, 400, "BAD_INPUT"),
         ("changes", {}, 409, "reconcile"),
         ("changes", {"incarnation": "x", "epoch": 1, "cursor": "x"}, 409, "reconcile"),
         ("changes", {"limit": "much"}, 400, "BAD_INPUT"),
@@ -74,7 +77,7 @@ def test_what_cannot_be_answered_is_refused_before_the_answer_begins(nodes, path
     river, west = nodes
     link(river, west)
     river.grant("west", PARTNER)
-    answer = client(river).post(f"/exchange/{path}", json=asked)
+    answer = client(river, GRANTED).post(f"/exchange/{path}", json=asked)
     assert (answer.status_code, answer.json()["error"]) == (status, code)
 
 
@@ -112,7 +115,8 @@ def test_a_refused_request_leaves_the_way_free_for_the_next(nodes):
 
 
 def test_too_long_and_malformed_requests_are_refused(nodes):
-    river, _ = nodes
+    river, west = nodes
+    link(river, west)
     assert client(river).post("/exchange/changes", content=b"x" * 20_000).status_code == 400
     assert client(river).post("/exchange/changes", content=b"{").status_code == 400
     assert client(river).post("/exchange/join", content=b"not a token").status_code == 401
