@@ -21,6 +21,16 @@ NOTHING = bytes(32)
 ANCHORS = "anchors"
 """The name under which the ends of the chain of anchors are kept; they are no chain of entries."""
 
+_ENTER = text(
+    "INSERT INTO ledger (chain, n, at, viewer, kind, body, prev, hash)"
+    " VALUES (:chain, :n, :at, :viewer, :kind, :body, :prev, :hash)"
+)
+_REACH = text(
+    "INSERT INTO ledger_chain (chain, first, base, n, hash) VALUES (:chain, :first, :base, :n, :hash)"
+    " ON CONFLICT (chain) DO UPDATE SET n = excluded.n, hash = excluded.hash"
+)
+# Made once: each answer above `open` runs both, and making them costs more than running them.
+
 
 @dataclass(frozen=True)
 class Line:
@@ -80,13 +90,7 @@ def append(connection: Connection, chain: str, n: int, prev: bytes, lines: Itera
             }
         )
         prev = hashed
-    connection.execute(
-        text(
-            "INSERT INTO ledger (chain, n, at, viewer, kind, body, prev, hash)"
-            " VALUES (:chain, :n, :at, :viewer, :kind, :body, :prev, :hash)"
-        ),
-        values,
-    )
+    connection.execute(_ENTER, values)
     _end(connection, chain, first, base, n, prev)
     return n, prev
 
@@ -125,10 +129,7 @@ def anchor(connection: Connection, at: str) -> None:
 def _end(connection: Connection, chain: str, first: int, base: bytes, n: int, hashed: bytes) -> None:
     """Writes where a chain ends; where it begins is written once."""
     connection.execute(
-        text(
-            "INSERT INTO ledger_chain (chain, first, base, n, hash) VALUES (:chain, :first, :base, :n, :hash)"
-            " ON CONFLICT (chain) DO UPDATE SET n = excluded.n, hash = excluded.hash"
-        ),
+        _REACH,
         {"chain": chain, "first": first, "base": base, "n": n, "hash": hashed},
     )
 
