@@ -389,7 +389,7 @@ def test_a_crash_leaves_nothing_half_written(node: Node, monkeypatch: pytest.Mon
     with pytest.raises(RuntimeError):
         node.create("resource")
     for table in ("resource", "change", "ledger", "sealed_words", "origins"):
-        assert node.ask(f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608
+        assert node.ask(f"SELECT count(*) FROM {table}") == [(0,)]
     assert node.found("emergency", "resource") == []
 
 
@@ -480,6 +480,12 @@ def test_prose_under_seal_is_not_taken_for_names(node: Node) -> None:
     node.create(text="Checked and good.")
     with pytest.raises(Unconfirmed):
         node.create(text="Their number: 0711-222-333")
+
+
+def test_what_is_short_or_only_looks_like_a_number_is_not_looked_for(node: Node) -> None:
+    notes = "Rows 1 - - - - 2 were checked."
+    node.create("resource", site="Oslo", internal_notes=notes, contact=None)
+    node.create(text="In Oslo, see 1 - - - - 2.")
 
 
 def test_the_hashes_of_sealed_values_hold_no_value(node: Node) -> None:
