@@ -6,7 +6,6 @@ It decides nothing itself; what a viewer sees is the gate's, what may enter the 
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
@@ -17,9 +16,11 @@ from typing import Any
 
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from federation.audit import Ledger
 from federation.console.setup import setup_routes
@@ -53,9 +54,10 @@ from federation.schema.build import print_sdl
 from federation.schema.endpoint import GraphQLEndpoint
 from federation.schema.transport import graphql_app
 from federation.settings import Settings, checked, load_settings, write_settings
+from federation.storage.backup import back_up
 from federation.storage.database import Database, open_database
 from federation.storage.ids import network_id
-from federation.storage.migrating import migrate, pending, revision
+from federation.storage.migrating import migrate
 from federation.storage.policy_log import PolicyLog
 from federation.storage.sweeper import sweep
 from federation.telemetry import configure_logging, logger
@@ -69,6 +71,7 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
+_RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def open_node(settings: Settings, world: World | None = None, *, migrating: bool
     database = open_database(settings.effective_database_url, key, statement_seconds=settings.statement_seconds)
     try:
         if migrating:
-            back_up(database, settings, world)
+            back_up(database, settings.home, world)
             migrate(database)
         return _wired(settings, world, keys, database)
     except BaseException:
@@ -230,29 +233,6 @@ def _take_policy_file(settings: Settings, policies: PolicyLog, types: Catalogue)
     policies.apply(load_policy(text, types, str(settings.policy_file)))
 
 
-def back_up(database: Database, settings: Settings, world: World) -> Path | None:
-    """Copies an embedded database, as it is, into `backups/` of the home if a migration is due; gives the copy.
-
-    None where nothing is due, the database is new, or it is PostgreSQL (whose own tools back it up). Writers wait.
-    """
-    if database.path is None or not pending(database):
-        return None
-    with database.read() as connection:
-        found = revision(connection)
-    if found is None:
-        return None
-    folder = settings.home / "backups"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    copy = folder / f"node-{found}-{world.timestamp()}.db"
-    with database.write():
-        for ending in ("", "-wal"):
-            part = Path(database.path + ending)
-            if part.exists():
-                shutil.copyfile(part, f"{copy}{ending}")
-                os.chmod(f"{copy}{ending}", 0o600)
-    return copy
-
-
 def create() -> Starlette:
     """The application of the node at FEDERATION_HOME, for the server's worker processes."""
     settings, _ = load_settings(Path(os.environ["FEDERATION_HOME"]))
@@ -297,7 +277,7 @@ def build(node: Node, *, background: bool = True) -> Starlette:
                 await anyio.to_thread.run_sync(thread.join, 15.0)
             node.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/graphql", graphql_app(endpoint, authenticate_apart), methods=["GET", "POST"]),
             Route("/graphql/schema.graphql", _schema_route(node), methods=["GET"]),
@@ -308,8 +288,27 @@ def build(node: Node, *, background: bool = True) -> Starlette:
             *exchange_routes(node.source, authenticate),
         ],
         lifespan=lifespan,
+        middleware=[Middleware(_Protected)],
         exception_handlers={FederationError: _refusal, 404: _nothing_here, 405: _not_so, Exception: _broken},
     )
+    app.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
+    return app
+
+
+class _Protected:
+    """Gives every answer the headers that protect whoever reads it, where it does not have its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(pair for pair in _RAW_HEADERS if pair[0] not in own)]
+            await send(message)
+
+        await self._app(scope, receive, sent)
 
 
 def _schema_route(node: Node) -> Callable[[Request], Any]:

@@ -119,10 +119,10 @@ class Node:
         """The row ids under which a word is found."""
         table = record_table(type_key).name
         if self.database.dialect == "sqlite":
-            statement = f"SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH :it"  # noqa: S608
+            statement = f"SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH :it"
         else:
             lexeme = "SELECT 1 FROM unnest(fts) AS u WHERE split_part(u.lexeme, ':', 2) = :it"
-            statement = f"SELECT rid FROM {table} WHERE EXISTS ({lexeme}) ORDER BY rid"  # noqa: S608
+            statement = f"SELECT rid FROM {table} WHERE EXISTS ({lexeme}) ORDER BY rid"
         return [row[0] for row in self.ask(statement, it=word)]
 
 

@@ -151,12 +151,12 @@ def write(
     kind = RECORD_TYPES[key]
     mask = sum(1 << bit for bit, each in enumerate(bits(kind)) if each in (steps or set()))
     with made.database.write() as connection:
-        found = connection.execute(text(f"SELECT * FROM {kind.table} WHERE id = :id"), {"id": id}).mappings().one()  # noqa: S608
+        found = connection.execute(text(f"SELECT * FROM {kind.table} WHERE id = :id"), {"id": id}).mappings().one()
         row = dict(found) | {"id": bytes(found["id"])}
         before, after = facts_of(row), facts_of(row | facts)
         sets = ", ".join([*(f"{name} = '{value}'" for name, value in facts.items()), *([change] if change else [])])
         if sets:
-            connection.execute(text(f"UPDATE {kind.table} SET {sets} WHERE id = :id"), {"id": id})  # noqa: S608
+            connection.execute(text(f"UPDATE {kind.table} SET {sets} WHERE id = :id"), {"id": id})
         journal.append(connection, [entry(key, row, row["rid"], before, after, mask)])
 
 

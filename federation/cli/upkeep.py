@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from federation.app import back_up, public_schema
+from federation.app import public_schema
 from federation.cli.moving import move_database
 from federation.cli.options import HERE, Home, Json, Yes, node_at
 from federation.cli.output import FINDINGS, Output
 from federation.settings import Settings, load_settings
+from federation.storage.backup import back_up
 from federation.storage.database import open_database
 from federation.storage.migrating import check as check_schema
 from federation.storage.migrating import migrate
@@ -32,7 +33,7 @@ def upgrade(home: Home = HERE, json: Json = False) -> None:
     settings, _ = load_settings(home)
     database = open_database(settings.effective_database_url, _key(settings))
     try:
-        kept = back_up(database, settings, real_world())
+        kept = back_up(database, settings.home, real_world())
         migrate(database)
     finally:
         database.close()

@@ -78,7 +78,7 @@ class RootCost:
 
     def of(self, variables: Mapping[str, Any], standard: bool) -> int:
         """The cost with these coerced variables; `standard`: in the standard executor."""
-        first = variables.get(self.first) if isinstance(self.first, str) else self.first
+        first: Any = variables.get(self.first) if isinstance(self.first, str) else self.first
         if self.sizes is not None:
             first = self.sizes.get(getattr(first, "name", first), UNKNOWN_SIZE)
         if isinstance(first, list):

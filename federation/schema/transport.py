@@ -54,7 +54,9 @@ def graphql_app(
             return refusal(error, media or PLAIN_JSON, error.status)
         run = partial(endpoint.execute, viewer, body, legacy=media == PLAIN_JSON)
         answered = endpoint.at_once(run) if endpoint.is_cheap(viewer, body) else None
-        status, content_type, content = answered or await to_thread.run_sync(run)
+        if answered is None:
+            answered = await to_thread.run_sync(run)
+        status, content_type, content = answered
         return Response(content, status, {**HEADERS, "content-type": content_type})
 
     return answer

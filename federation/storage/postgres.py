@@ -35,7 +35,8 @@ def engines(url: str, key: bytes | None, statement_seconds: float) -> tuple[Engi
     if address.get_backend_name() != "postgresql":
         raise SettingsInvalid("The database is sqlite:///PATH or postgresql://….")
     address = address.set(drivername="postgresql+psycopg")
-    common: dict[str, Any] = {"hide_parameters": True, "pool_size": 8, "max_overflow": 16, "pool_timeout": 30, "pool_pre_ping": True}
+    common: dict[str, Any] = {"pool_size": 8, "max_overflow": 16, "pool_timeout": 30, "pool_pre_ping": True}
+    common["hide_parameters"] = True
     arguments = {"options": _OPTIONS}
     writing = create_engine(address, connect_args=arguments, **common)
     reading = create_engine(

@@ -296,9 +296,7 @@ class Slices:
             head += f',"T":"{self.hashes.get(terms, "")}"'
         line = f'{head},"path":{path or "[]"},{tail}'
         above = bool(arm.above) or handling > 0
-        return Item(
-            "put", view.type.key, shown, gid, line, origin, rid, terms, via, self._mask(view, arm), above
-        )
+        return Item("put", view.type.key, shown, gid, line, origin, rid, terms, via, self._mask(view, arm), above)
 
 
 def _placed(put: Item, change: Change) -> Item:
@@ -322,5 +320,3 @@ def wire_mask(view: View, arm: Arm) -> int:
     """The bits of all steps that go on the wire for an arm."""
     steps = {(name, step) for name, several in wire_steps(view, arm) for step in several}
     return sum(1 << bit for bit, each in enumerate(bits(view.type)) if each in steps)
-
-

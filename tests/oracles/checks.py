@@ -85,7 +85,9 @@ def wrong(expected: Expected, shown: Mapping[str, Any]) -> list[str]:
         spec = rec.kind.fields.get(_snake(field_name.removeprefix("sw_")))
         if spec is None:
             found.append(f"{name}: an unknown field {field_name}")
-        elif not _alike(spec, values.get(spec.name), value, translated, pairwise=key == "need" and not expected.sees.home):
+        elif not _alike(
+            spec, values.get(spec.name), value, translated, pairwise=key == "need" and not expected.sees.home
+        ):
             found.append(f"{name}: {field_name}")
     return found
 
@@ -163,5 +165,3 @@ def column_tokens(records: Iterable[Rec]) -> dict[tuple[str, str], frozenset[str
 
 def _snake(name: str) -> str:
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
-
-

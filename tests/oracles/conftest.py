@@ -21,7 +21,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     made.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def log_lines() -> Iterator[list[str]]:
     """Everything that is logged while a test runs, of every level and every library."""
     lines: list[str] = []

@@ -133,9 +133,11 @@ def _from_base64(run: bytes) -> Iterator[bytes]:
         raw = base64.b64decode(plain + b"=" * (-len(plain) % 4))
     except (binascii.Error, ValueError):
         return
-    if raw[:4] == b"\x28\xb5\x2f\xfd" or raw[:2] == b"\x1f\x8b":
-        yield raw
-    elif sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in raw) >= 0.6 * len(raw):
+    if (
+        raw[:4] == b"\x28\xb5\x2f\xfd"
+        or raw[:2] == b"\x1f\x8b"
+        or sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in raw) >= 0.6 * len(raw)
+    ):
         yield raw
 
 
@@ -185,7 +187,7 @@ def postgresql_cells(url: str) -> Iterator[tuple[str, str, Any]]:
         ).fetchall()
         for table, column, kind in listed:
             if kind == "tsvector":
-                statement = f"SELECT word FROM ts_stat('SELECT \"{column}\" FROM \"{table}\"')"
+                statement = f'SELECT word FROM ts_stat(\'SELECT "{column}" FROM "{table}"\')'
             else:
                 statement = f'SELECT "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL'
             for (value,) in connection.execute(statement.encode()):

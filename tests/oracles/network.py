@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
@@ -77,7 +77,9 @@ class Network:
         """One request to the node at an address."""
         base = "/".join(url.split("/")[:3])
         path, _, query = url.removeprefix(base).partition("?")
-        answer = self._portal.call(_ask, self.apps[base], method, path or "/", query, dict(headers or {}), content or b"")
+        answer = self._portal.call(
+            _ask, self.apps[base], method, path or "/", query, dict(headers or {}), content or b""
+        )
         said = Said(method, url, *answer)
         self.said.append(said)
         return said
@@ -302,5 +304,3 @@ def changes(caller: Caller, at: dict[str, Any]) -> list[Said]:
         if not end["more"]:
             return answers
     raise AssertionError("the changes do not end")
-
-

@@ -82,7 +82,7 @@ def _records(schema: GraphQLSchema, kind: Any) -> list[GraphQLObjectType]:
 
 def _whole(schema: GraphQLSchema, node: Any, kind: GraphQLObjectType) -> str:
     inner = selection(schema, kind)
-    return inner if node is kind else "{ __typename id ... on %s %s }" % (kind.name, inner)
+    return inner if node is kind else f"{{ __typename id ... on {kind.name} {inner} }}"
 
 
 class Questions:
@@ -107,7 +107,11 @@ class Questions:
     def mutations(self, *, to: str = "red") -> dict[str, list[Question]]:
         """The questions that drive each mutation: about a record that is there, and with values that are refused."""
         mutation = self.schema.mutation_type
-        return {} if mutation is None else {name: list(self._writes(name, made, to)) for name, made in mutation.fields.items()}
+        return (
+            {}
+            if mutation is None
+            else {name: list(self._writes(name, made, to)) for name, made in mutation.fields.items()}
+        )
 
     def _writes(self, name: str, made: Any, to: str) -> Iterator[Question]:
         asked: Any = get_named_type(made.args["input"].type)
@@ -159,7 +163,7 @@ class Questions:
             yield Question(
                 root,
                 f"select {kind.name}",
-                f"{{ {root}(first: 100) {{ nodes {inner} totalCount totalCountCapped pageInfo"
+                f"{{ {root}(first: 30) {{ nodes {inner} totalCount totalCountCapped pageInfo"
                 " { hasNextPage hasPreviousPage startCursor endCursor } } }",
             )
         yield Question(root, "edges", f"{{ {root}(first: 100) {{ edges {{ cursor node {{ id }} }} }} }}")
@@ -225,7 +229,8 @@ class Questions:
 
     def _searches(self) -> Iterator[Question]:
         for key, kind in RECORD_TYPES.items():
-            inner = "{ __typename id ... on %s %s }" % (kind.graphql, selection(self.schema, self.schema.type_map[kind.graphql]))
+            fields = selection(self.schema, self.schema.type_map[kind.graphql])
+            inner = f"{{ __typename id ... on {kind.graphql} {fields} }}"
             yield Question(
                 "search",
                 f"select {kind.graphql}",
@@ -233,7 +238,10 @@ class Questions:
                 f' found: search(text: "{_first_word(self.records, key)}", types: [{_upper(key)}]) '
                 f"{{ totalCount nodes {inner} }} }}",
             )
-        query = "query($t: String!, $y: [RecordType!]) { search(text: $t, types: $y) { totalCount edges { cursor node { id } } } }"
+        query = (
+            "query($t: String!, $y: [RecordType!])"
+            " { search(text: $t, types: $y) { totalCount edges { cursor node { id } } } }"
+        )
         for key, word in search_words_of(self.records):
             yield Question("search", f"word {word}", query, {"t": word, "y": [_upper(key)]})
         for _, word in search_words_of(self.records)[:3]:
@@ -265,7 +273,8 @@ class Questions:
             yield Question(
                 "changes",
                 f"select {kind.name}",
-                f"{{ changes(first: 100, types: [{_upper(TYPE_NAMES[kind.name])}]) {{ cursor more reset changes {{ id type"
+                f"{{ changes(first: 30, types: [{_upper(TYPE_NAMES[kind.name])}])"
+                f" {{ cursor more reset changes {{ id type"
                 f" record {_whole(self.schema, record, kind)} }} }} }}",
             )
         yield Question("changes", "all", "{ changes(first: 100) { cursor more reset changes { id type } } }")
@@ -320,4 +329,3 @@ def _snake(name: str) -> str:
 
 def _upper(key: str) -> str:
     return _snake(key).upper()
-

@@ -16,12 +16,12 @@ from federation.app import Node, build
 from federation.oauth.client import PeerSession
 from federation.oauth.personal import issue_personal_token
 from federation.peers import agreements
-from federation.storage import sweeper
 from federation.peers.pull import Puller
 from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES
 from federation.schema.endpoint import GraphQLEndpoint
+from federation.storage import sweeper
 from oracles.network import Bound, Caller, Light, Network, Open, Said, agree, client_of, scopes_of
 from oracles.worlds import (
     RECEIVED,
@@ -252,9 +252,7 @@ def add_peers(stage: Stage) -> None:
     sweeper.end_agreements(stage.node.database, stage.node.world)
 
 
-def _peer(
-    stage: Stage, name: str, tiers: Mapping[str, Tier], granted: Iterable[str] | None, **more: Any
-) -> None:
+def _peer(stage: Stage, name: str, tiers: Mapping[str, Tier], granted: Iterable[str] | None, **more: Any) -> None:
     light = Light(name, stage.network, stage.clock)
     light.join(stage.node)
     if granted is not None:

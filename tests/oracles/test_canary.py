@@ -16,7 +16,7 @@ from federation.schema.endpoint import GraphQLEndpoint
 from oracles.checks import Expected, column_tokens, complete, objects, wrong, wrong_put
 from oracles.decode import cell_tokens, sqlite_cells, tokens, tokens_in
 from oracles.exits import ANONYMOUS_ROUTES
-from oracles.network import Said, changes, reconcile, scopes_of, standing
+from oracles.network import changes, reconcile, scopes_of, standing
 from oracles.questions import SECRET_INPUT, Question, Questions
 from oracles.stage import Asker, Stage
 from oracles.worlds import POLICY, Rec, Sees
@@ -51,9 +51,11 @@ def universe(stage: Stage) -> frozenset[str]:
 def asked_of(questions: Questions, name: str) -> Iterator[Question]:
     """The questions that an asker puts."""
     for question in questions.everything():
-        if name in THOROUGH or question.name.startswith(("select", "edges", "page", "none", "all")):
-            yield question
-        elif question.root == "node" and question.name.startswith(("resource ", "need ", "space ")):
+        if (
+            name in THOROUGH
+            or question.name.startswith(("select", "edges", "page", "none", "all"))
+            or (question.root == "node" and question.name.startswith(("resource ", "need ", "space ")))
+        ):
             yield question
 
 
@@ -94,7 +96,8 @@ def test_a_list_that_is_walked_in_small_pages_is_the_list(stage: Stage, name: st
         after, walked = "", []
         with stage.without_waiting():
             for _ in range(30):
-                query = f"{{ resources(first: 2{order}{after}) {{ nodes {{ validUntil }} pageInfo {{ hasNextPage endCursor }} }} }}"
+                inner = "{ nodes { validUntil } pageInfo { hasNextPage endCursor } }"
+                query = f"{{ resources(first: 2{order}{after}) {inner} }}"
                 page = asker.caller.post("/graphql", orjson.dumps({"query": query})).json()["data"]["resources"]
                 walked += [each["validUntil"] for each in page["nodes"]]
                 after = f', after: "{page["pageInfo"]["endCursor"]}"'
@@ -104,13 +107,21 @@ def test_a_list_that_is_walked_in_small_pages_is_the_list(stage: Stage, name: st
 
 
 def test_a_search_finds_what_stands_in_visible_text_and_nothing_else(stage: Stage) -> None:
-    query = "query($t: String!, $y: [RecordType!]) { search(text: $t, types: $y) { totalCount nodes { ... on Record { id } } } }"
+    query = (
+        "query($t: String!, $y: [RecordType!])"
+        " { search(text: $t, types: $y) { totalCount nodes { ... on Record { id } } } }"
+    )
     for name in ("public", "client-community", "client-partner", "peer-narrowed", "steward"):
         asker = stage.askers[name]
         expected = Expected(stage.records, asker.sees)
         with stage.without_waiting():
             for rec in stage.records:
-                if rec.type not in ("resource", "network", "practice") or rec.variant not in ("clear", "red", "coarse", "narrow"):
+                if rec.type not in ("resource", "network", "practice") or rec.variant not in (
+                    "clear",
+                    "red",
+                    "coarse",
+                    "narrow",
+                ):
                     continue
                 for field_name, word in words_of(rec):
                     visible = expected.seen.get(rec.document["valid_until"], (rec, {}))[1]
@@ -317,5 +328,3 @@ def viewer_of(asker: Asker) -> Viewer | None:
         return Viewer(ViewerKind.CLIENT, sees.name, scopes)
     agreement = Agreement(scopes, narrowing=sees.narrowed)
     return Viewer(ViewerKind.PEER, sees.name, scopes, agreement, sees.affiliation, "KE")
-
-

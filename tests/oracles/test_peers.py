@@ -110,6 +110,8 @@ def test_what_a_peer_shows_in_turn_is_what_the_origins_terms_leave(stage: Stage,
             if question.name.startswith("select") and question.root not in ("search", "opportunities"):
                 said = caller.post("/graphql", question.body)
                 assert not expected.leaked(said.whole), question.name
+                assert said.status == 200, (question, said.body)
+                assert "errors" not in said.json(), (question, said.body)
                 for each in objects(said.json()["data"]):
                     problems.update(wrong(expected, each))
                     shown.add(each["validUntil"])
@@ -147,7 +149,7 @@ name = "nobody"
 """
 
 
-@pytest.fixture()
+@pytest.fixture
 def chain(tmp_path: Path, sqlite_template: Path) -> Iterator[Callable[[], tuple[Node, Node, Node, list[Rec]]]]:
     """river, west and aurora, each pulling from the one before; a few records of each type."""
     clock, network = Clock(), Network()

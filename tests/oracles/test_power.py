@@ -94,9 +94,7 @@ def test_a_token_is_found_in_a_file_of_sqlite_its_log_and_its_text_index(tmp_pat
     connection: sqlite3.Connection = sqlcipher3.connect(str(tmp_path / "x.db"))
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute("CREATE TABLE t (a TEXT, b BLOB, c INTEGER)")
-    connection.execute(
-        "CREATE VIRTUAL TABLE f USING fts5(title, content='', contentless_delete=1, detail=column)"
-    )
+    connection.execute("CREATE VIRTUAL TABLE f USING fts5(title, content='', contentless_delete=1, detail=column)")
     connection.execute("INSERT INTO t VALUES (?, ?, 712345678)", ("cnytext1", zstandard.compress(b"cnyblob1")))
     connection.execute("INSERT INTO f(rowid, title) VALUES (1, 'cnyword1 cnyword2')")
     connection.commit()
@@ -134,5 +132,3 @@ def test_a_token_is_found_in_every_text_column_of_postgresql(make_database: Call
     assert found["t", "c"] == {"712345678"}
     assert found["t", "d"] == {"cnyword1"}
     assert found["t", "e"] == {"cnyjson1"}
-
-

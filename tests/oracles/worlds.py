@@ -146,8 +146,10 @@ def value_of(mint: Mint, spec: FieldSpec, *, past: bool = False) -> Any:
         "Count": mint.number,
         "Place": mint.subdivision,
         "Places": lambda: [mint.subdivision(), mint.subdivision()],
-        "Contact": lambda: {part: f"{mint.word()} {part}" for part in ("person", "email", "phone", "address", "note")}
-        | {"relay": f"relay-{mint.word()}"},
+        "Contact": lambda: (
+            {part: f"{mint.word()} {part}" for part in ("person", "email", "phone", "address", "note")}
+            | {"relay": f"relay-{mint.word()}"}
+        ),
         "Party": lambda: {"name": f"Party {mint.word()}", kind.key: mint.pick(kind.codes, CODES.codes(kind.codes))},
         "Openings": lambda: {
             "state": mint.pick(kind.codes, CODES.codes(kind.codes)),
@@ -423,12 +425,19 @@ def caps_of(record_type: RecordType, how: str) -> dict[str, str | None]:
 
 
 def write_own(
-    node: Node, mint: Mint, clock: Clock, type_key: str, variant: str, *, id: bytes | None = None
+    node: Node,
+    mint: Mint,
+    clock: Clock,
+    type_key: str,
+    variant: str,
+    *,
+    id: bytes | None = None,
+    document: Mapping[str, Any] | None = None,
 ) -> Rec:
-    """Creates one own record through the intake."""
+    """Creates one own record through the intake, by default with a document of its own."""
     record_type, how = RECORD_TYPES[type_key], VARIANTS[variant]
     status = how.get("status", "shared")
-    document = document_of(mint, record_type, past=status == "expired")
+    document = document or document_of(mint, record_type, past=status == "expired")
     handling = how.get("handling", Tier.OPEN)
     caps = caps_of(record_type, how["caps"]) if "caps" in how else {}
     rec = Rec(type_key, variant, record_type.normalise(document, CONTEXT), status=status, handling=handling, caps=caps)
@@ -461,7 +470,9 @@ def terms_of(type_key: str, variant: str) -> Terms:
     told = labels(POLICY, type_key)
     if how.get("labels") == "narrower":
         told = {
-            name: tuple((step, tier if record_type.fields[name].common else Tier(min(tier + 1, 4))) for step, tier in each)
+            name: tuple(
+                (step, tier if record_type.fields[name].common else Tier(min(tier + 1, 4))) for step, tier in each
+            )
             for name, each in told.items()
         }
     caps = caps_of(record_type, how["caps"]) if "caps" in how else {}
@@ -469,10 +480,18 @@ def terms_of(type_key: str, variant: str) -> Terms:
     return Terms(relay, how.get("hops", 2), caps, how.get("not_to", frozenset()), told)
 
 
-def received(mint: Mint, clock: Clock, who: Foreign, type_key: str, variant: str, number: int) -> tuple[Rec, Put]:
+def received(
+    mint: Mint,
+    clock: Clock,
+    who: Foreign,
+    type_key: str,
+    variant: str,
+    number: int,
+    document: Mapping[str, Any] | None = None,
+) -> tuple[Rec, Put]:
     """A record of another origin as it is sent to a named peer, with its signature."""
     record_type, how = RECORD_TYPES[type_key], RECEIVED[variant]
-    document = record_type.normalise(document_of(mint, record_type), CONTEXT)
+    document = record_type.normalise(document or document_of(mint, record_type), CONTEXT)
     handling = how.get("handling", Tier.OPEN)
     values = step_values(record_type, {**document, "translations": document["translations"]}, None, CONTEXT)
     sent = {
@@ -483,7 +502,7 @@ def received(mint: Mint, clock: Clock, who: Foreign, type_key: str, variant: str
     id = hashlib.sha256(f"{who.name} {type_key} {variant} {number}".encode()).digest()[:16]
     relayable = record_type.relayable
     if type_key == "need":
-        sent["network"] = {"pseudonym": f"pseudonym-{mint.word()}"}
+        sent["network"] = {"pseudonym": f"pseudonym-{variant}"}
     terms = terms_of(type_key, variant) if relayable else None
     origin = "" if type_key == "need" else who.origin
     rec = Rec(
@@ -517,4 +536,3 @@ def own_rows(node: Node) -> Iterator[tuple[str, Any]]:
         for key in RECORD_TYPES:
             for row in connection.execute(select(record_table(key))):
                 yield key, row
-
