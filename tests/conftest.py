@@ -1,7 +1,7 @@
 """Fixtures of all tests: a migrated database of each kind, as fast as a test may ask for one.
 
-One PostgreSQL server runs for the whole session, also with several workers; each test has a database of its own,
-copied from a template that was migrated once.
+One PostgreSQL server runs for each worker of a session; each test has a database of its own, copied from a template that
+was migrated once. Workers share no server: a transaction that is open anywhere in it holds back what feeds may show.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from federation.storage.database import Database, migrate, open_database
 
 DIALECTS = ("sqlite", "postgresql")
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone-{os.getpid()}")
-_PLACE = Path(tempfile.gettempdir()) / f"federation-tests-{_RUN}"
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+_PLACE = Path(tempfile.gettempdir()) / f"federation-tests-{_RUN}-{_WORKER}"
 _FAST = ("fsync = off", "full_page_writes = off", "max_connections = 200", "autovacuum = off")
 
 
