@@ -1,7 +1,7 @@
 """Fixtures of all tests: a migrated database of each kind, as fast as a test may ask for one.
 
-One PostgreSQL server runs for each worker of a session; each test has a database of its own, copied from a template that
-was migrated once. Workers share no server: a transaction that is open anywhere in it holds back what feeds may show.
+One PostgreSQL server runs for each worker of a session; each test has a database of its own, copied from a template
+that was migrated once. Workers share no server: a transaction that is open anywhere in it holds back what feeds show.
 """
 
 from __future__ import annotations
