@@ -38,6 +38,7 @@ class Said:
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    asked: bytes = b""
 
     @property
     def whole(self) -> bytes:
@@ -80,7 +81,7 @@ class Network:
         answer = self._portal.call(
             _ask, self.apps[base], method, path or "/", query, dict(headers or {}), content or b""
         )
-        said = Said(method, url, *answer)
+        said = Said(method, url, *answer, content or b"")
         self.said.append(said)
         return said
 
