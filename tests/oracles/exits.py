@@ -3,7 +3,6 @@ each of the ones that are not driven from the schema stands how it is driven."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ from federation.storage.migrating import all_metadata
 from oracles.network import Said
 from oracles.questions import SECRET_INPUT
 from oracles.stage import Stage
-
-EXEMPTIONS = Path(__file__).with_name("exemptions.toml")
 
 
 def routes(app: Starlette) -> set[str]:
@@ -63,11 +60,6 @@ def files(home: Path) -> set[str]:
 def tables() -> set[str]:
     """`table NAME` of each table."""
     return {f"table {table.name}" for table in all_metadata().sorted_tables}
-
-
-def exempt() -> Mapping[str, str]:
-    """The exits that no oracle drives, each with its reason."""
-    return tomllib.loads(EXEMPTIONS.read_text(encoding="utf-8"))["exempt"]
 
 
 def _get(path: str) -> Callable[[Stage], list[Said]]:
