@@ -20,7 +20,7 @@ from federation.records.base import FieldSpec, RecordType
 from federation.records.codes import load
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES, catalogue
-from federation.records.rows import received_columns, step_columns, step_values
+from federation.records.rows import filled, received_columns, step_columns, step_values
 from federation.storage import journal, writing
 from federation.storage.database import Database
 from federation.storage.ids import global_id
@@ -257,8 +257,8 @@ def finished_row(
     return {
         "id": id,
         "gid": global_id(type_key, thumbprint, id),
-        "rev": 1,
-        "partner_rev": 1,
+        "filled": filled(RECORD_TYPES[type_key], steps),
+        "revisions": None if facts["via"] == 0 else "[1,1,0]",
         "home": json.dumps(document) if facts["via"] == 0 else None,
         "provenance": None,
         "digest": b"d" * 16,

@@ -23,6 +23,7 @@ from federation.records.rows import step_values
 from federation.storage import journal
 from federation.storage.database import Database
 from federation.storage.journal import START, Change
+from federation.storage.revisions import of_class, tier_masks
 from federation.storage.sweeper import Swept, sweep
 from federation.storage.tables import record_table
 from federation.world import World
@@ -95,6 +96,11 @@ class Node:
         with self.database.read() as connection:
             return connection.execute(table.select().where(table.c.gid == gid, table.c.via == 0)).one()
 
+    def revisions(self, gid: str, type_key: str = "notice") -> tuple[int, int, int]:
+        """The numbers of an own record for somebody who sees every step that has a scope."""
+        row = self.row(gid, type_key)
+        return of_class(row.revisions, tier_masks(type_key, self.labels(type_key), row.handling))
+
     def rows(self, type_key: str = "notice") -> list[Any]:
         table = record_table(type_key)
         with self.database.read() as connection:
@@ -163,8 +169,7 @@ def make_put(
         type_key,
         number.to_bytes(16, "big"),
         origin,
-        rev,
-        0,
+        (rev, rev, 0),
         0,
         terms or make_terms(type_key),
         path or (origin,),

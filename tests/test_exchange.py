@@ -8,7 +8,10 @@ import pytest
 from exchange_nodes import COMMUNITY, OPEN, PARTNER, STEWARD, Clock, Net, Node, copy_of, link
 
 from federation.peers import agreements, serve, state
+from federation.peers import provenance as pv
+from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer, ViewerKind
+from federation.records.registry import RECORD_TYPES
 from federation.storage import sweeper
 
 
@@ -68,7 +71,7 @@ def test_the_first_pull_brings_the_slice_and_nothing_beyond_it(river, west):
     assert row.title__exact == "Emergency grants"
     assert row.area__country__code == "KE"
     assert row.provider__kind == "ngo"
-    assert row.rev == 1
+    assert row.revisions == "[1,1,1]"
     assert row.provenance
     disk = west.bytes_on_disk()
     for secret in (b"Acacia", b"Hidden Lane", b"Ask Asha", b"Kept at home"):
@@ -96,30 +99,112 @@ def test_a_pull_with_nothing_new_writes_nothing(river, west):
     assert state.sync_state_of(west.database, 1).cursor == before.cursor
 
 
-def test_a_hidden_write_changes_no_byte_for_the_peer(sqlite_template, tmp_path):
-    answers = []
+NARROWED = {("resource", "summary"): None, ("resource", "amount"): None, ("resource", "provider"): None}
+HIDDEN_FROM = {
+    "a partner": (PARTNER, {}, {"internal_notes": "Changed", "site": "Elsewhere 3"}),
+    "the community": (COMMUNITY, {}, {"area": "KE-30", "amount": {"value": "1300", "currency": "EUR"}}),
+    "the public": (OPEN, {}, {"provider": {"name": "Baobab", "kind": "donor"}, "renewable": True}),
+    "a narrowed peer": (PARTNER, NARROWED, {"summary": "Changed", "amount": {"value": "90000", "currency": "EUR"}}),
+}
+"""To whom which changes of a record are hidden: scopes, narrowing, changes."""
+
+
+@pytest.mark.parametrize("whom", HIDDEN_FROM)
+def test_a_hidden_write_changes_no_byte_for_the_peer(sqlite_template, tmp_path, whom):
+    scopes, narrowing, changes = HIDDEN_FROM[whom]
+
+    def life(river, west, _, hidden):
+        river.grant("west", scopes, narrowing=narrowing)
+        gid, other = river.add(), river.add(title="Legal aid")
+        west.sync("river")
+        if hidden:
+            river.intake.amend(STEWARD, gid, changes)
+            river.intake.amend(STEWARD, gid, {**changes, "internal_notes": "Again"})
+            gone = river.add(title="Seen by nobody", handling="TLP:RED")
+            river.intake.withdraw(STEWARD, gone)
+        west.sync("river")
+        river.intake.amend(STEWARD, gid, {"title": "Renewed"})
+        river.intake.amend(STEWARD, other, {"title": "Legal aid and more"})
+        west.sync("river")
+        pull_anew(west, "river")
+        west.sync("river")
+
+    assert_twins(sqlite_template, tmp_path, life, answers=6)
+
+
+def test_a_hidden_write_changes_no_byte_behind_a_hub(sqlite_template, tmp_path):
+    def life(river, west, aurora, hidden):
+        river.grant("west", PARTNER)
+        west.grant("aurora", OPEN)
+        gid, _ = river.add(), river.add(title="Legal aid")
+        in_step = [(west, "river"), (aurora, "west")]
+        sync(in_step)
+        if hidden:
+            river.intake.amend(STEWARD, gid, {"renewable": True, "amount": {"value": "90000", "currency": "EUR"}})
+        sync(in_step)
+        if hidden:
+            river.intake.amend(STEWARD, gid, {"renewable": False})
+        sync(in_step)
+        river.intake.amend(STEWARD, gid, {"title": "Renewed"})
+        sync(in_step)
+        pull_anew(aurora, "west")
+        sync(in_step)
+
+    assert_twins(sqlite_template, tmp_path, life, reader="https://aurora.example", answers=7)
+
+
+def test_a_record_of_which_no_field_was_seen_leaves_without_a_word(sqlite_template, tmp_path):
+    policy = "[resource]\n" + "".join(
+        f'{name} = "nobody"\n'
+        for name, spec in RECORD_TYPES["resource"].fields.items()
+        if not spec.common and name not in ("summary", "area", "languages") and spec.open_steps
+    )
+
+    def life(river, west, _, hidden):
+        river.policy(policy)
+        river.grant("west", OPEN)
+        river.add(area=None)
+        bare = {"summary": None, "area": None, "languages": None}
+        if hidden:
+            unseen = river.add(title="Nothing of this is seen", **bare)
+        west.sync("river")
+        if hidden:
+            river.intake.amend(STEWARD, unseen, {"title": "Still nothing"})
+            river.intake.withdraw(STEWARD, unseen)
+        west.sync("river")
+
+    assert_twins(sqlite_template, tmp_path, life, answers=3)
+
+
+def sync(links):
+    """Pulls over each link in turn."""
+    for reader, source in links:
+        reader.sync(source)
+
+
+def pull_anew(node, name):
+    """Forgets where a pull stood, so that the whole slice comes again."""
+    with node.database.write() as conn:
+        state.pull_anew(conn, agreements.partner(node.database, name).pid, empty=False)
+
+
+def assert_twins(sqlite_template, tmp_path, life, *, answers, reader="https://west.example"):
+    """Two worlds in which `life(river, west, aurora, hidden)` goes by give the reader the same bytes."""
+    worlds = []
     for hidden in (False, True):
         net = Net()
         directory = tmp_path / f"world-{hidden}"
         directory.mkdir()
-        nodes = [Node(n, net, copy_of(sqlite_template, directory / f"{n}.db"), Clock()) for n in ("river", "west")]
-        river, west = nodes
-        link(river, west)
-        river.grant("west", PARTNER)
-        gid, other = river.add(), river.add(title="Legal aid")
-        west.sync("river")
-        if hidden:
-            river.intake.amend(STEWARD, gid, {"internal_notes": "Changed", "site": "Elsewhere 3"})
-            river.add(title="A draft that nobody sees", handling="TLP:RED")
-        west.sync("river")
-        river.intake.amend(STEWARD, other, {"title": "Legal aid and more"})
-        west.sync("river")
-        west.sync("river")
-        answers.append([(each.path, each.asked, each.body) for each in net.log])
+        names = ("river", "west", "aurora")
+        nodes = [Node(name, net, copy_of(sqlite_template, directory / f"{name}.db"), Clock()) for name in names]
+        link(nodes[0], nodes[1])
+        link(nodes[1], nodes[2])
+        life(*nodes, hidden)
+        worlds.append([(each.path, each.asked, each.body) for each in net.log if each.reader == reader])
         for node in nodes:
             node.stop()
-    assert answers[0] == answers[1]
-    assert len(answers[0]) == 5
+    assert worlds[0] == worlds[1]
+    assert len(worlds[0]) == answers
 
 
 def test_a_narrower_policy_takes_back_what_was_given_from_every_byte(river, west):
@@ -258,14 +343,15 @@ def test_an_open_peer_of_a_hub_gets_the_open_steps_with_a_signature(make, river,
     assert row.provider__kind is None
 
 
-def test_an_open_peer_of_the_origin_gets_digests_of_what_it_does_not_see(make, river):
+def test_an_open_peer_of_the_origin_gets_a_signature_over_what_it_sees(make, river):
     reader = make("reader")
     link(river, reader)
     river.grant("reader", OPEN)
     river.add()
     done = reader.sync("river")
     assert (done.taken, done.quarantined) == (1, 0)
-    assert reader.rows()[0].provenance
+    signed = pv.unstore(reader.rows()[0].provenance)
+    assert signed.tiers == {Tier.OPEN}
 
 
 def test_needs_have_another_id_for_each_peer_and_no_origin(net, river, west, make):

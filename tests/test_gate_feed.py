@@ -32,6 +32,7 @@ from gate_world import (
 from sqlalchemy import text
 
 from federation.errors import BadInput
+from federation.policies.terms import labels
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import accept_values, bits, step_values
@@ -39,6 +40,7 @@ from federation.storage import journal
 from federation.storage.database import Database
 from federation.storage.ids import global_id, pairwise_id, parse_wire_id, wire_id
 from federation.storage.journal import START
+from federation.storage.revisions import tier_masks
 from federation.storage.slices import Item
 
 GRANT = {"title": "Emergency grant", "kind": "emergency_grant", "area": "KE-30", "expectations": "No travel."}
@@ -109,12 +111,19 @@ def test_a_slice_is_the_view_in_the_order_of_shown_ids(database: Database, seed:
                 assert (values.pop("network", None) is None) == (pseudonym is None) or key != "need"
                 assert line["v"] == values
                 assert (line["k"], line["t"], parse_wire_id(line["i"])) == ("put", key, item.id)
-                assert (line["r"], line["h"]) == (1, one.row["handling"])
+                numbers = [1, 1, 0] if one.row["via"] else expected_revisions(made, one, item.mask)
+                assert (line["r"], line["h"]) == (numbers, one.row["handling"])
                 assert line.get("o") == (None if key == "need" and not who.at_home else OWNERS[one.row["origin"]])
                 assert ("T" in line) == (one.row["terms"] != 0)
                 assert json.dumps(line["path"], separators=(",", ":")) == (one.row["path"] or "[]")
                 if line["v"]:
                     accept_values(RECORD_TYPES[key], line["v"], CONTEXT)
+
+
+def expected_revisions(made: Sample, one: oracle.Seen, mask: int) -> list[int]:
+    """The numbers of an own record that was never changed: one for each tier of which something may be seen."""
+    tiers = tier_masks(one.type.key, labels(made.policy, one.type.key), one.row["handling"])
+    return [int(bool(tier & mask)) for tier in tiers]
 
 
 OWNERS = ("own-thumbprint", "origin-one", "origin-two")
@@ -137,11 +146,12 @@ def test_what_goes_on_the_wire_is_what_the_kinds_say_in_python(database: Databas
             assert {(name, step) for name, steps in found.items() for step in steps} <= mask
 
 
-def test_the_partner_counter_goes_only_where_partner_steps_go(database: Database) -> None:
+def test_a_viewer_gets_the_numbers_of_the_tiers_that_it_sees(database: Database) -> None:
     made = empty_sample(database)
     insert(database, "resource", own_row("resource", GRANT, id=b"a" * 16))
-    for who, told in ((PUBLIC, False), (NEAR, False), (PARTNER, True), (PEER, True)):
-        assert ("p" in json.loads(made.gate.slice(who, "resource", b"", 9)[0].line)) is told
+    told = {PUBLIC: [1, 0, 0], NEAR: [1, 1, 0], PARTNER: [1, 1, 1], PEER: [1, 1, 1]}
+    for who, numbers in told.items():
+        assert json.loads(made.gate.slice(who, "resource", b"", 9)[0].line)["r"] == numbers
 
 
 def write(

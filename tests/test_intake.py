@@ -20,6 +20,7 @@ from federation.records.rows import bits
 from federation.storage import received
 from federation.storage.database import Database
 from federation.storage.ids import global_id, parse_global_id
+from federation.storage.revisions import of_class, tier_masks
 from tests.intake_world import (
     CODES,
     EAST,
@@ -51,8 +52,8 @@ def changed_fields(node: Node, place: int = -1) -> set[str]:
 def test_a_record_is_a_draft_unless_it_is_shared(node: Node) -> None:
     draft = node.row(node.create(share=False))
     shared = node.row(node.create(text="Another."))
-    assert (draft.status, draft.rev, draft.partner_rev) == ("draft", 0, 0)
-    assert (shared.status, shared.rev, shared.partner_rev) == ("shared", 1, 1)
+    assert (draft.status, draft.revisions) == ("draft", None)
+    assert (shared.status, shared.revisions) == ("shared", None)
     assert (shared.origin, shared.via, shared.terms, shared.relay, shared.hops_left, shared.not_to) == (
         0,
         0,
@@ -213,33 +214,52 @@ def test_a_hidden_write_moves_no_revision(node: Node) -> None:
     before = node.row(gid, "resource")
     node.clock.go(minutes=1)
     node.intake.amend(STEWARD, gid, {"internal_notes": "x", "provider": {"name": "Another Name", "kind": "ngo"}})
-    after = node.row(gid, "resource")
-    assert (after.rev, after.partner_rev) == (before.rev, before.partner_rev)
+    assert node.row(gid, "resource").revisions == before.revisions
     assert changed_fields(node) == {"provider", "updated_at"}
 
 
 def test_each_revision_counts_what_its_readers_see(node: Node) -> None:
     gid = node.create("resource")
-
-    def revisions() -> tuple[int, int]:
-        row = node.row(gid, "resource")
-        return row.rev, row.partner_rev
-
-    assert revisions() == (1, 1)
+    assert node.revisions(gid, "resource") == (1, 1, 1)
     node.intake.amend(STEWARD, gid, {"title": "Other"})
-    assert revisions() == (2, 1)
+    assert node.revisions(gid, "resource") == (2, 1, 1)
     node.intake.amend(STEWARD, gid, {"amount": {"value": "701", "currency": "EUR"}})  # the same band
-    assert revisions() == (2, 2)
+    assert node.revisions(gid, "resource") == (2, 1, 2)
     node.intake.amend(STEWARD, gid, {"amount": {"value": "70000", "currency": "EUR"}})
-    assert revisions() == (3, 3)
+    assert node.revisions(gid, "resource") == (2, 2, 3)
+
+
+def test_a_class_counts_the_steps_that_it_sees_and_no_other(node: Node) -> None:
+    gid = node.create("resource")
+    steps = bits(RECORD_TYPES["resource"])
+    titles = 1 << steps.index(("title", "exact"))
+    bands = 1 << steps.index(("amount", "band"))
+    node.intake.amend(STEWARD, gid, {"title": "Other", "summary": "Other."})
+    node.intake.amend(STEWARD, gid, {"summary": "Another."})
+    node.intake.amend(STEWARD, gid, {"amount": {"value": "70000", "currency": "EUR"}})
+    kept = node.row(gid, "resource").revisions
+    assert of_class(kept, (titles, 0, 0)) == (2, 0, 0)
+    assert of_class(kept, (0, bands, 0)) == (0, 2, 0)
+    assert of_class(kept, (titles, bands, 0)) == (2, 2, 0)
+
+
+def test_what_comes_back_has_a_higher_number(node: Node) -> None:
+    gid = node.create("resource")
+    first = node.revisions(gid, "resource")
+    node.intake.amend(STEWARD, gid, {"handling": "TLP:AMBER"})
+    node.intake.amend(STEWARD, gid, {"title": "Changed while it was hidden"})
+    assert node.revisions(gid, "resource")[:2] == (0, 0)
+    node.intake.amend(STEWARD, gid, {"handling": "TLP:CLEAR"})
+    assert all(after > before for before, after in zip(first, node.revisions(gid, "resource"), strict=True))
+    open_only = of_class(node.row(gid, "resource").revisions, (1, 0, 0))
+    assert open_only == (2, 0, 0)
 
 
 def test_a_step_counts_by_the_policy_in_force(node: Node) -> None:
     gid = node.create("resource")
     node.policy = load_policy('[resource]\nrenewable = "partner"\n', catalogue())
     node.intake.amend(STEWARD, gid, {"renewable": True})
-    row = node.row(gid, "resource")
-    assert (row.rev, row.partner_rev) == (1, 2)
+    assert node.revisions(gid, "resource") == (1, 1, 2)
 
 
 def test_drafts_count_no_revisions(node: Node) -> None:
@@ -247,23 +267,30 @@ def test_drafts_count_no_revisions(node: Node) -> None:
     node.intake.amend(STEWARD, gid, {"text": "A"})
     node.intake.amend(STEWARD, gid, {"text": "B"})
     node.intake.share(STEWARD, gid)
-    assert node.row(gid).rev == 1
+    assert node.row(gid).revisions is None
 
 
 @pytest.mark.parametrize(
-    ("label", "rev", "partner_rev"),
-    [("TLP:GREEN", 2, 2), ("TLP:AMBER", 1, 2), ("TLP:AMBER+STRICT", 1, 1), ("TLP:RED", 1, 1)],
+    ("label", "told", "changed"),
+    [
+        ("TLP:GREEN", (0, 2, 0), (0, 3, 0)),
+        ("TLP:AMBER", (0, 0, 2), (0, 0, 3)),
+        ("TLP:AMBER+STRICT", (0, 0, 0), (0, 0, 0)),
+        ("TLP:RED", (0, 0, 0), (0, 0, 0)),
+    ],
 )
-def test_handling_narrows_who_learns_of_a_change(node: Node, label: str, rev: int, partner_rev: int) -> None:
+def test_handling_narrows_who_learns_of_a_change(
+    node: Node, label: str, told: tuple[int, int, int], changed: tuple[int, int, int]
+) -> None:
     gid = node.create()
     node.intake.amend(STEWARD, gid, {"handling": label})
     row = node.row(gid)
     assert (row.handling, row.status) == (list(Tier)[row.handling], "shared")
-    assert (row.rev, row.partner_rev) == (rev, partner_rev)
+    assert node.revisions(gid) == told
     node.intake.amend(STEWARD, gid, {"text": "Changed."})
-    assert node.row(gid).rev == (rev if label != "TLP:GREEN" else rev + 1)
+    assert node.revisions(gid) == changed
     node.intake.amend(STEWARD, gid, {"handling": "TLP:CLEAR"})
-    assert node.row(gid).rev > rev
+    assert node.revisions(gid)[1] > told[1]
 
 
 def test_caps_hold_a_field_coarser_in_every_column(node: Node) -> None:
@@ -282,7 +309,7 @@ def test_what_is_past_its_last_day_expires_when_it_is_shared_and_comes_back_when
     assert node.row(gid).status == "expired"
     node.intake.amend(STEWARD, gid, {"valid_until": "2026-03-01"})
     row = node.row(gid)
-    assert (row.status, row.rev) == ("shared", 1)
+    assert (row.status, node.revisions(gid)) == ("shared", (2, 2, 0))
     node.intake.amend(STEWARD, gid, {"valid_until": "2026-01-01"})
     assert node.row(gid).status == "expired"
 
@@ -544,10 +571,11 @@ def test_an_import_amends_and_shares_what_is_there(node: Node) -> None:
     result = node.intake.import_many(STEWARD, [replace(incoming(1, title="New"), share=True)])
     assert (result.created, result.amended) == (0, 1)
     (row,) = node.rows("resource")
-    assert (row.title__exact, row.status, row.rev) == ("New", "shared", 1)
+    assert (row.title__exact, row.status, row.revisions) == ("New", "shared", None)
     node.intake.import_many(STEWARD, [incoming(1, title="Newer")])
     (row,) = node.rows("resource")
-    assert (row.title__exact, row.status, row.rev) == ("Newer", "shared", 2)
+    assert (row.title__exact, row.status) == ("Newer", "shared")
+    assert node.revisions(row.gid, "resource") == (2, 1, 1)
 
 
 def test_an_import_without_ids_stores_equal_documents_apart(node: Node) -> None:
@@ -573,7 +601,7 @@ def test_a_received_record_is_stored_as_it_came(node: Node) -> None:
     accepted = node.accept(7, put)
     assert (accepted.put, accepted.tables) == (1, {"resource"})
     (row,) = node.rows("resource")
-    assert (row.status, row.via, row.rev, row.handling, row.home) == ("shared", 7, 1, 0, None)
+    assert (row.status, row.via, row.revisions, row.handling, row.home) == ("shared", 7, "[1,1,0]", 0, None)
     assert (row.relay, row.hops_left, row.not_to, row.path) == (1, 1, 4, f'["{RIVER}"]')
     assert row.gid == global_id("resource", RIVER, put.id)
     assert row.title__exact == "Emergency help"
@@ -599,7 +627,7 @@ def test_a_new_version_takes_the_place_of_the_old(node: Node) -> None:
     node.accept(1, make_put())
     node.accept(1, make_put(rev=2, document={**NOTICE, "text": "New words."}))
     (row,) = node.rows()
-    assert (row.text__exact, row.rev) == ("New words.", 2)
+    assert (row.text__exact, row.revisions) == ("New words.", "[2,2,0]")
     assert node.found("teachers") == []
     assert changed_fields(node) == {"text"}
 
@@ -676,9 +704,18 @@ def test_a_new_signature_is_told_to_those_who_relay(node: Node) -> None:
     node.accept(1, make_put(provenance=b"new"))
     first, second = node.changes()
     assert second.steps == first.steps
-    node.accept(1, make_put(provenance=b"new", partner_rev=9))
+    node.accept(1, make_put(provenance=b"new", revisions=(1, 1, 9)))
     assert len(node.changes()) == 2
     assert bytes(node.rows()[0].provenance) == b"new"
+
+
+def test_a_number_that_moved_without_a_step_is_told_to_its_tier_alone(node: Node) -> None:
+    node.accept(1, make_put(type_key="resource", revisions=(1, 1, 0)))
+    node.accept(1, make_put(type_key="resource", revisions=(1, 3, 0)))
+    open_, community, _ = tier_masks("resource", node.labels("resource"), 0)
+    assert node.changes()[-1].steps == community
+    node.accept(1, make_put(type_key="resource", revisions=(3, 3, 0)))
+    assert node.changes()[-1].steps == open_
 
 
 def test_another_way_of_the_same_length_is_told_too(node: Node) -> None:
@@ -704,7 +741,7 @@ def test_what_came_expired_is_expired(node: Node) -> None:
 
 def test_a_need_has_no_origin_and_goes_no_further(node: Node) -> None:
     values = {"kind": {"exact": "legal_support"}}
-    need = Put("need", bytes(16), "", 1, 1, 1, None, (), values)
+    need = Put("need", bytes(16), "", (0, 1, 1), 1, None, (), values)
     node.accept(1, need)
     (row,) = node.rows("need")
     assert (row.relay, row.hops_left, row.path) == (0, 0, "[]")
@@ -740,7 +777,7 @@ def test_what_may_not_be_stored_is_set_aside_with_its_reason(node: Node, changes
     "changes", [{"origin": RIVER}, {"path": (RIVER,)}, {"terms": make_terms()}, {"provenance": b"x"}]
 )
 def test_a_need_that_tells_where_it_is_from_is_set_aside(node: Node, changes: dict[str, Any]) -> None:
-    need = Put("need", bytes(16), "", 1, 1, 1, None, (), {"kind": {"exact": "legal_support"}})
+    need = Put("need", bytes(16), "", (0, 1, 1), 1, None, (), {"kind": {"exact": "legal_support"}})
     assert node.accept(1, replace(need, **changes)).quarantined == 1
 
 

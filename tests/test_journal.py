@@ -14,7 +14,7 @@ from federation.storage import journal
 from federation.storage.database import Database
 from federation.storage.journal import START, Entry, Facts, Position
 
-SHARED = Facts("shared", 0, 0, 1, 99, 0)
+SHARED = Facts("shared", 0, 0, 1, 99, 0, 7)
 
 
 def entry(number: int, **more: object) -> Entry:
@@ -29,10 +29,10 @@ def everything(database: Database, after: Position = START) -> list[journal.Chan
 
 def test_an_entry_is_read_as_it_was_written(database: Database) -> None:
     with database.write() as connection:
-        assert journal.append(connection, [entry(7, before=Facts("draft", 2, 3, 0, 1, 8), steps=1 << 90)]) == 1
+        assert journal.append(connection, [entry(7, before=Facts("draft", 2, 3, 0, 1, 8, 1 << 48), steps=1 << 90)]) == 1
     (change,) = everything(database)
     assert (change.type, change.rid, change.id) == ("notice", 7, (7).to_bytes(16, "big"))
-    assert change.before == Facts("draft", 2, 3, 0, 1, 8)
+    assert change.before == Facts("draft", 2, 3, 0, 1, 8, 1 << 48)
     assert change.after == SHARED
     assert change.steps == 1 << 90
     assert len(change.tag) == journal.TAG_BYTES

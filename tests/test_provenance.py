@@ -12,7 +12,8 @@ from federation.keys import SigningKey, generate_key
 from federation.peers import origins
 from federation.peers import provenance as pv
 from federation.peers.provenance import ProvenanceInvalid, SignedTerms, Version
-from federation.peers.provenance_text import to_text, verify_text
+from federation.peers.provenance_text import to_texts, verify_text
+from federation.policies.tiers import Tier
 
 NOW = 1_800_000_000
 SECRET = b"s" * 32
@@ -27,6 +28,8 @@ VALUES = {
     "amount.band": {"minimum": "1000", "maximum": "5000", "currency": "EUR", "precision": "BAND"},
 }
 
+COMMUNITY = {"languages.exact", "amount.band", "horizon.year"}
+
 
 @cache
 def key(name: str = "river") -> SigningKey:
@@ -35,11 +38,12 @@ def key(name: str = "river") -> SigningKey:
 
 def terms(body: bytes = b'{"hops":2,"relay":true}', names: tuple[str, ...] = ()) -> SignedTerms:
     names = names or tuple(sorted([*VALUES, "summary.exact", "horizon.year"]))
-    return SignedTerms(body, names, {name: i for i, name in enumerate(names)})
+    tiers = tuple(Tier.COMMUNITY if name in COMMUNITY else Tier.OPEN for name in names)
+    return SignedTerms(body, names, tiers, {name: i for i, name in enumerate(names)})
 
 
 def version(**changes) -> Version:
-    base = Version(key().thumbprint, "resource", bytes(range(16)), 3, 0, terms())
+    base = Version(key().thumbprint, "resource", bytes(range(16)), (3, 5), 0, terms())
     return base._replace(**changes)
 
 
@@ -62,12 +66,12 @@ def test_the_same_version_gives_the_same_bytes_again():
 
 
 def test_an_unchanged_value_keeps_its_digest_when_another_changes():
-    before, after = issued(), issued({**VALUES, "response_hours.exact": 72}, rev=4)
+    before, after = issued(), issued({**VALUES, "response_hours.exact": 72}, revisions=(4, 5))
     changed = {d.place for d in before.disclosed} - {
         d.place for d in before.disclosed for e in after.disclosed if d == e
     }
     assert changed == {terms().index["response_hours.exact"]}
-    assert before.withheld == after.withheld
+    assert [each.withheld for each in before.credentials] == [each.withheld for each in after.credentials]
 
 
 def test_two_records_with_one_value_share_no_salt():
@@ -78,7 +82,7 @@ def test_two_records_with_one_value_share_no_salt():
 def test_decoys_hide_how_many_fields_there_are():
     some = dict(list(VALUES.items())[:6])
     few = dict(list(VALUES.items())[:3])
-    counts = {len(p.disclosed) + len(p.withheld) for p in (issued(some), issued(few))}
+    counts = {len(each.digests) for p in (issued(some), issued(few)) for each in p.credentials}
     assert counts == {pv.PADDED_TO}
 
 
@@ -99,6 +103,31 @@ def test_what_is_dropped_is_not_in_the_bytes():
             assert disclosure.salt not in raw
 
 
+def test_who_gets_the_open_steps_alone_gets_no_trace_of_the_others():
+    kept = {name: value for name, value in VALUES.items() if name not in COMMUNITY}
+    changed = issued({**VALUES, "languages.exact": ["ara"]}, revisions=(3, 6))
+    alone = [pv.pack(pv.restrict(each, kept, terms())) for each in (issued(), changed, issued(kept))]
+    assert alone[0] == alone[1] == alone[2]
+    assert arrive(alone[0], kept, revisions=(3, 0)).tiers == {Tier.OPEN}
+
+
+def test_under_a_higher_handling_all_is_signed_at_its_tier():
+    got = arrive(pv.pack(issued(handling=1)), handling=1)
+    assert got.tiers == {Tier.COMMUNITY}
+
+
+def test_a_step_signed_at_another_tier_is_refused():
+    others = replace(terms(), tiers=tuple(Tier.OPEN for _ in terms().names))
+    forged = issued(terms=others)
+    with pytest.raises(ProvenanceInvalid):
+        arrive(pv.pack(forged))
+
+
+def test_a_record_for_named_partners_is_never_signed():
+    with pytest.raises(ProvenanceInvalid):
+        issued(handling=2)
+
+
 def test_a_partner_step_is_never_signed():
     with pytest.raises(ProvenanceInvalid):
         issued({**VALUES, "area.country": ["KE", "014", "002"]})
@@ -114,7 +143,8 @@ def test_a_value_changed_on_the_way_is_refused():
     [
         {"type": "practice"},
         {"id": b"y" * 16},
-        {"rev": 4},
+        {"revisions": (4, 5)},
+        {"revisions": (3, 4)},
         {"handling": 1},
         {"terms": terms(b'{"hops":9,"relay":true}')},
         {"origin": "x" * 43},
@@ -142,10 +172,10 @@ def test_a_disclosure_without_its_value_is_refused():
 
 
 def test_a_disclosure_that_stands_twice_is_refused():
-    whole = issued()
-    twice = replace(whole, disclosed=(*whole.disclosed, whole.disclosed[0]))
+    first, *others = issued().credentials
+    twice = replace(first, disclosed=(*first.disclosed, first.disclosed[0]))
     with pytest.raises(ProvenanceInvalid):
-        arrive(pv.pack(twice))
+        arrive(pv.pack(replace(issued(), credentials=(twice, *others))))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 7, 40, -1])
@@ -197,11 +227,13 @@ def test_signed_values_leave_out_nulls_and_partner_steps():
 
 
 def test_the_text_form_reads_back():
-    payload, values = verify_text(to_text(issued(), version(), VALUES), key().public, NOW)
-    assert values == VALUES
-    assert payload["iss"] == key().thumbprint
-    assert payload["vct"] == "resource"
-    assert (payload["rev"], payload["handling"], payload["terms"]) == (3, 0, {"hops": 2, "relay": True})
+    found = [verify_text(text, key().public, NOW) for text in to_texts(issued(), version(), VALUES)]
+    assert [(payload["tier"], payload["rev"]) for payload, _ in found] == [("open", 3), ("community", 5)]
+    assert [set(values) & COMMUNITY for _, values in found] == [set(), COMMUNITY & set(VALUES)]
+    assert found[0][1] | found[1][1] == VALUES
+    for payload, _ in found:
+        assert (payload["iss"], payload["vct"]) == (key().thumbprint, "resource")
+        assert (payload["handling"], payload["terms"]) == (0, {"hops": 2, "relay": True})
 
 
 def test_the_text_form_reads_with_an_independent_library():
@@ -209,15 +241,18 @@ def test_the_text_form_reads_with_an_independent_library():
     from sd_jwt.verifier import SDJWTVerifier
 
     shown = dict(list(VALUES.items())[:4])
-    text = to_text(pv.restrict(issued(), shown, terms()), version(), shown)
+    texts = to_texts(pv.restrict(issued(), shown, terms()), version(), shown)
     public = json.dumps(key().public_jwk)
-    claims = SDJWTVerifier(text, lambda issuer, header: JWK.from_json(public)).get_verified_payload()
+    claims: dict[str, object] = {}
+    for text in texts:
+        claims |= SDJWTVerifier(text, lambda issuer, header: JWK.from_json(public)).get_verified_payload()
+    assert len(texts) == 2
     assert {name: claims[name] for name in shown} == shown
     assert not set(VALUES) - set(shown) & set(claims)
 
 
 def test_an_unsigned_or_repeated_disclosure_in_the_text_form_is_refused():
-    text = to_text(issued(), version(), VALUES)
+    text, _ = to_texts(issued(), version(), VALUES)
     extra = pv.disclosure_text(b"z" * 16, "summary.exact", b'"smuggled"').decode()
     with pytest.raises(ProvenanceInvalid):
         verify_text(f"{text}{extra}~", key().public, NOW)

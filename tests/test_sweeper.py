@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from federation.records.rows import bits
 from federation.storage import journal
 from federation.storage.database import Database
 from federation.storage.peering import Peer
-from federation.storage.sweeper import RENEW_DAYS, Swept
+from federation.storage.sweeper import Swept
 from tests.intake_world import EAST, NOTICE, RESOURCE, RIVER, STEWARD, WEST, Node, make_put
 
 
@@ -64,7 +63,7 @@ def test_an_expired_record_whose_day_is_to_come_is_shared_again(node: Node) -> N
     node.clock.go(days=-1)  # a clock that was wrong and was set right
     assert node.sweep().revived == 1
     row = node.row(gid)
-    assert (row.status, row.rev, row.partner_rev) == ("shared", 2, 2)
+    assert (row.status, node.revisions(gid)) == ("shared", (2, 2, 0))
 
 
 def test_drafts_and_withdrawn_records_do_not_expire(node: Node) -> None:
@@ -126,11 +125,13 @@ def test_a_country_with_too_few_networks_is_told_coarser(database: Database) -> 
     for number, origin in enumerate((RIVER, WEST)):
         node.accept(1, make_put(number, "resource", origin=origin, most=2, document=resource("KE")))
     assert shown(node, gid) == "002"
-    before = node.row(gid, "resource")
+    before, numbers = node.row(gid, "resource"), node.revisions(gid, "resource")
     assert node.sweep().replaced == 1
     after = node.row(gid, "resource")
     assert shown(node, gid) == "KE"
-    assert (after.rev, after.partner_rev) == (before.rev + 1, before.partner_rev + 1)
+    assert node.revisions(gid, "resource") == tuple(
+        number + told for number, told in zip(numbers, (1, 0, 1), strict=True)
+    )
     assert after.updated_at == before.updated_at
     change = node.changes()[-1]
     steps = {each for bit, each in enumerate(bits(RECORD_TYPES["resource"])) if change.steps >> bit & 1}
@@ -194,44 +195,6 @@ def test_another_least_number_is_applied_to_what_is_stored(database: Database) -
     assert shown(node, gid) == "KE"
     assert node.sweep(place_k=3).replaced == 1
     assert shown(node, gid) == "002"
-
-
-# Signatures
-
-
-def signed(node: Node, type_key: str, rid: int, days: int) -> None:
-    ends = int((node.clock() + timedelta(days=days)).timestamp())
-    do(
-        node,
-        "INSERT INTO provenance_cache (type, rid, rev, labels, exp, packed)"
-        " VALUES (:type, :rid, 1, 'x', :exp, :packed)",
-        type=type_key, rid=rid, exp=ends, packed=b"signed",
-    )  # fmt: skip
-
-
-def test_a_signature_that_ends_soon_is_made_anew(node: Node) -> None:
-    gid = node.create()
-    later = node.create(text="Other.")
-    signed(node, "notice", node.row(gid).rid, RENEW_DAYS - 1)
-    signed(node, "notice", node.row(later).rid, RENEW_DAYS + 1)
-    assert node.sweep().renewed == 1
-    assert node.ask("SELECT rid FROM provenance_cache") == [(node.row(later).rid,)]
-    change = node.changes()[-1]
-    assert change.rid == node.row(gid).rid
-    assert change.before == change.after
-    told = {name for bit, (name, _) in enumerate(bits(RECORD_TYPES["notice"])) if change.steps >> bit & 1}
-    assert "text" in told
-    assert "updated_at" not in told
-    assert node.sweep().renewed == 0
-
-
-def test_only_what_is_shared_is_signed_anew(node: Node) -> None:
-    draft = node.create(share=False)
-    named = node.create(text="Other.", handling="TLP:AMBER")
-    for gid in (draft, named):
-        signed(node, "notice", node.row(gid).rid, 1)
-    assert node.sweep().renewed == 0
-    assert node.ask("SELECT 1 FROM provenance_cache") == []
 
 
 # The journal

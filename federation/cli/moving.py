@@ -18,7 +18,7 @@ from federation.storage.writing import update_rows
 from federation.world import World, real_world
 
 BATCH = 500
-LEFT_BEHIND = frozenset({"change", "served", "peer_ack", "provenance_cache", "alembic_version"})
+LEFT_BEHIND = frozenset({"change", "served", "peer_ack", "alembic_version"})
 """The journal and what refers to places in it: peers reconcile with the new database, which has a name of its own."""
 
 

@@ -188,10 +188,10 @@ class SigningKey:
         """The public half."""
         return public_key(self.public_jwk)
 
-    def signature(self, message: bytes) -> bytes:
-        """The raw JWS signature of `message`."""
+    def signature(self, message: bytes, *, repeatable: bool = False) -> bytes:
+        """The raw JWS signature of `message`; `repeatable` makes this one deterministic."""
         if self.algorithm == "ES256":
-            digest = ec.ECDSA(hashes.SHA256(), deterministic_signing=self.deterministic)
+            digest = ec.ECDSA(hashes.SHA256(), deterministic_signing=self.deterministic or repeatable)
             r, s = decode_dss_signature(self.raw.sign(message, digest))
             return r.to_bytes(32, "big") + s.to_bytes(32, "big")
         if self.algorithm == "PS256":

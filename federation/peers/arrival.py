@@ -16,14 +16,15 @@ from federation.peers.origins import Origin
 from federation.peers.provenance import ProvenanceInvalid, VerifiedSignatures, Version
 from federation.policies.catalogue import PAIRWISE_TYPES
 from federation.policies.terms import Terms
-from federation.policies.tiers import Tier
+from federation.policies.tiers import SCOPED_TIERS, Tier
 from federation.records.base import RecordType
 from federation.storage.ids import parse_wire_id
 from federation.storage.items import Gone, Poison, Put
+from federation.storage.revisions import Revisions
 
 MAX_PATH = 16
-MAX_REV = 2**53
-_PUT_KEYS = frozenset({"k", "t", "i", "o", "r", "p", "h", "T", "path", "v", "sd"})
+MAX_REVISION = 2**53
+_PUT_KEYS = frozenset({"k", "t", "i", "o", "r", "h", "T", "path", "v", "sd"})
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Arrival:
     def _checked(self, item: Mapping[str, Any], kind: RecordType, origin: str, id: bytes) -> Put:
         if not item.keys() <= _PUT_KEYS:
             raise Poison("bad_form")
-        rev, partner_rev = _count(item.get("r")), _count(item.get("p", 0))
+        revisions = _revisions(item.get("r"))
         handling = item.get("h", 0)
         if type(handling) is not int or not 0 <= handling <= Tier.PARTNER:
             raise Poison("bad_form")
@@ -118,12 +119,12 @@ class Arrival:
         if not kind.relayable:
             if item.keys() & {"T", "path", "sd"}:
                 raise Poison("bad_form")
-            return Put(kind.key, id, origin, rev, partner_rev, Tier(handling), None, (), values, None)
+            return Put(kind.key, id, origin, revisions, Tier(handling), None, (), values, None)
         terms = self._terms_of(item, kind, origin)
         path = self._path(item, origin, terms)
-        version = Version(origin, kind.key, id, rev, handling, pv.signed_terms(terms))
-        proof = self._proof(item.get("sd"), version, values, origin, len(path) > 1, terms.relay)
-        return Put(kind.key, id, origin, rev, partner_rev, Tier(handling), terms, path, values, proof)
+        version = Version(origin, kind.key, id, revisions, handling, pv.signed_terms(terms))
+        proof = self._proof(item.get("sd"), version, values, len(path) > 1, terms.relay)
+        return Put(kind.key, id, origin, revisions, Tier(handling), terms, path, values, proof)
 
     def _terms_of(self, item: Mapping[str, Any], kind: RecordType, origin: str) -> Terms:
         wanted = item.get("T")
@@ -151,7 +152,6 @@ class Arrival:
         packed: Any,
         version: Version,
         values: Mapping[str, Mapping[str, Any]],
-        origin: str,
         relayed: bool,
         may_go_on: bool,
     ) -> bytes | None:
@@ -167,13 +167,28 @@ class Arrival:
             return None
         if not isinstance(packed, str):
             raise Poison("unsigned")
-        author = self.origins.get(origin) or self.house.known_origin(origin)
+        if relayed:
+            _check_told(version, signed)
+        author = self.origins.get(version.origin) or self.house.known_origin(version.origin)
         if author is None:
             raise Poison("unknown_origin")
         return self.house.verified.check(packed, signed, version, author.key, self.house.now)
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_REV:
+def _revisions(told: Any) -> Revisions:
+    """The numbers of an item, one a tier. Raises Poison."""
+    if not isinstance(told, list) or len(told) != len(SCOPED_TIERS):
         raise Poison("bad_form")
-    return value
+    if any(type(each) is not int or not 0 <= each <= MAX_REVISION for each in told):
+        raise Poison("bad_form")
+    open_, community, partner = told
+    return open_, community, partner
+
+
+def _check_told(version: Version, signed: Mapping[str, Any]) -> None:
+    """What was passed on has a number for each tier of which something is signed, and for no other: only signed
+    numbers are the origin's word. Raises Poison."""
+    terms = version.terms
+    tiers = {terms.tier(terms.index[name], version.handling) for name in signed}
+    if any((number != 0) != (tier in tiers) for tier, number in zip(SCOPED_TIERS, version.revisions, strict=True)):
+        raise Poison("bad_form")

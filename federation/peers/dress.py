@@ -8,34 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
 from federation.errors import BadInput
-from federation.gate import Gate, Item
+from federation.gate import Item
 from federation.peers import origins
 from federation.peers import provenance as pv
 from federation.peers.origins import Origin
-from federation.peers.provenance import Provenance, ProvenanceInvalid, SignedTerms, Version
+from federation.peers.provenance import ProvenanceInvalid, SignedTerms, Version
 from federation.peers.trust import Self
 from federation.peers.wire import line
 from federation.policies.rules import Policy
 from federation.policies.terms import Terms, own_terms
-from federation.policies.tiers import SCOPED_TIERS, Tier, scope_for
-from federation.policies.viewer import Agreement, Viewer, ViewerKind
+from federation.policies.tiers import SCOPED_TIERS, Tier
 from federation.records.registry import RECORD_TYPES
-from federation.records.rows import bits
 from federation.storage import peering
-from federation.storage.peering import Signed
 
 MAX_ITEM_BYTES = 256 * 1024
 """No peer takes a longer line: such a record stays where it is, so that it does not stop the others."""
-
-_READ = frozenset(scope_for(key, tier) for key in RECORD_TYPES for tier in SCOPED_TIERS if tier <= Tier.COMMUNITY)
-SIGNING = Viewer(ViewerKind.PEER, "signing", _READ, Agreement(_READ))
-"""Who sees exactly what is signed: every open and community step, as a peer would."""
 
 
 def terms_of_own(policy: Policy, type_key: str, max_hops: int) -> Terms:
@@ -46,17 +40,14 @@ def terms_of_own(policy: Policy, type_key: str, max_hops: int) -> Terms:
 @dataclass
 class Dresser:
     """Dresses the items of one answer to one peer, under one policy. `reader` is the peer's own thumbprint: what has
-    passed it is not sent back. `fresh` collects what was newly signed, for the caller to keep."""
+    passed it is not sent back."""
 
     me: Self
-    gate: Gate
     policy: Policy
     max_hops: int
     now: int
     reader: str
-    fresh: list[Signed] = field(default_factory=list)
     _told: set[str] = field(default_factory=set)
-    _whole: dict[tuple[str, int], bool] = field(default_factory=dict)
     _own: dict[str, tuple[Terms, SignedTerms]] = field(default_factory=dict)
     _received: dict[int, tuple[Terms, SignedTerms] | None] = field(default_factory=dict)
     _origins: dict[int, Origin | None] = field(default_factory=dict)
@@ -64,7 +55,6 @@ class Dresser:
     def dress(self, conn: Connection, items: Sequence[Item]) -> list[bytes]:
         """The lines of these items, with lines of origins and terms before their first use in the answer."""
         lines: list[bytes] = []
-        signed = self._signed(conn, items)
         kept = self._kept(conn, items)
         for item in items:
             if item.kind != "put":
@@ -74,7 +64,7 @@ class Dresser:
             elif len(item.line) > MAX_ITEM_BYTES:
                 lines.append(_withdrawal(orjson.loads(item.line)))
             elif item.via == 0:
-                lines += self._own_item(conn, item, signed)
+                lines += self._own_item(item)
             else:
                 lines += self._relayed_item(conn, item, kept.get((item.type, item.rid)))
         return lines
@@ -87,70 +77,25 @@ class Dresser:
             self._own[type_key] = (terms, pv.signed_terms(terms))
         return self._own[type_key]
 
-    def _signed(self, conn: Connection, items: Iterable[Item]) -> Mapping[tuple[str, int, int], Provenance]:
-        """What was signed before, of the own records among the items, under the present terms and period."""
-        found: dict[tuple[str, int, int], Provenance] = {}
-        exp = pv.expiry(self.now)
-        for type_key, rids in _by_type(items, lambda item: item.via == 0).items():
-            terms, _ = self._terms(type_key)
-            if terms.relay:
-                for rid, rev, packed in peering.signed_before(conn, type_key, rids, terms.hash, exp):
-                    found[type_key, rid, rev] = pv.unstore(packed)
-        return found
-
-    def _own_item(self, conn: Connection, item: Item, signed: Mapping[tuple[str, int, int], Provenance]) -> list[bytes]:
+    def _own_item(self, item: Item) -> list[bytes]:
         terms, form = self._terms(item.type)
         lines = self._introduce(self._myself(), terms)
         text = item.line.replace('"path":[]', f'"T":"{terms.hash}","path":["{self.me.keys.origin}"]', 1)
         if terms.relay:
-            packed = self._signature(conn, item, orjson.loads(item.line), signed, form)
+            packed = self._signature(item, orjson.loads(item.line), form)
             if packed is not None:
                 text = f'{text[:-1]},"sd":"{packed}"}}'
         return [*lines, text.encode() + b"\n"]
 
-    def _signature(
-        self,
-        conn: Connection,
-        item: Item,
-        body: Mapping[str, Any],
-        signed: Mapping[tuple[str, int, int], Provenance],
-        form: SignedTerms,
-    ) -> str | None:
-        """The packed signature over the version, restricted to what the item holds; None for a record of partners."""
-        if body["h"] > Tier.COMMUNITY:
-            return None
+    def _signature(self, item: Item, body: Mapping[str, Any], form: SignedTerms) -> str | None:
+        """The packed signatures over what the item holds, and over nothing else: whatever its reader does not see
+        leaves no trace in them. None for a record of partners."""
         shown = pv.signed_values(body["v"], form)
-        whole = signed.get((item.type, item.rid, body["r"]))
-        if whole is not None and len(pv.provable(whole, shown, form)) != len(shown):
-            return None  # signed over other values: the record is changing, and its change follows
-        if whole is None:
-            complete = self._complete(item, form)
-            values = shown if complete else self._all_signed(conn, item, body["r"], form)
-            if not values or any(values.get(name) != value for name, value in shown.items()):
-                return None
-            version = Version(self.me.keys.origin, item.type, item.id, body["r"], body["h"], form)
-            key = self.me.keys.provenance
-            whole = pv.issue(version, values, key.signature, self.me.keys.secret, pv.expiry(self.now))
-            terms, _ = self._terms(item.type)
-            self.fresh.append(Signed(item.type, item.rid, body["r"], terms.hash, whole.expires, pv.store(whole)))
-        return pv.pack(pv.restrict(whole, shown, form))
-
-    def _complete(self, item: Item, form: SignedTerms) -> bool:
-        """Whether the item holds every step that is signed, where the record has a value for it."""
-        key = (item.type, item.mask)
-        if key not in self._whole:
-            named = enumerate(bits(RECORD_TYPES[item.type]))
-            held = {f"{name}.{step}" for at, (name, step) in named if item.mask >> at & 1}
-            self._whole[key] = held.issuperset(form.names)
-        return self._whole[key]
-
-    def _all_signed(self, conn: Connection, item: Item, rev: int, form: SignedTerms) -> Mapping[str, Any]:
-        before = (int.from_bytes(item.id, "big") - 1).to_bytes(16, "big") if any(item.id) else b""
-        for each in self.gate.slice(SIGNING, item.type, before, 4, connection=conn):
-            if each.rid == item.rid:
-                body = orjson.loads(each.line)
-                return pv.signed_values(body["v"], form) if body["r"] == rev else {}
-        return {}
+        if body["h"] > Tier.COMMUNITY or not shown:
+            return None
+        version = Version(self.me.keys.origin, item.type, item.id, tuple(body["r"]), body["h"], form)
+        sign = partial(self.me.keys.provenance.signature, repeatable=True)
+        return pv.pack(pv.issue(version, shown, sign, self.me.keys.secret, pv.expiry(self.now)))
 
     def _myself(self) -> Origin:
         if 0 not in self._origins:
@@ -195,11 +140,12 @@ class Dresser:
         for name, value in values.items():
             field_name, _, step = name.partition(".")
             nested.setdefault(field_name, {})[step] = value
-        passed = {key: value for key, value in body.items() if key != "p"}
-        passed |= {
+        restricted = pv.restrict(provenance, values, form)
+        passed = body | {
             "path": [*body["path"], self.me.keys.origin],
+            "r": [told if tier in restricted.tiers else 0 for tier, told in zip(SCOPED_TIERS, body["r"], strict=True)],
             "v": nested,
-            "sd": pv.pack(pv.restrict(provenance, values, form)),
+            "sd": pv.pack(restricted),
         }
         return terms, origin, passed
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -17,6 +18,7 @@ from federation.peers.agreements import partner, viewer_of
 from federation.peers.serve import Source, class_seen
 from federation.policies.catalogue import PAIRWISE_TYPES
 from federation.records.registry import RECORD_TYPES
+from federation.records.rows import bits
 from federation.storage import journal
 from federation.storage.ids import global_id, pairwise_id
 from federation.storage.journal import START, Change, Facts, Position
@@ -143,7 +145,17 @@ def _sees(classes: Seen, type_key: str, facts: Facts | None) -> bool:
     seen = classes.get(type_key)
     if seen is None or facts is None or facts.status != SHARED or facts.handling > seen["clearance"]:
         return False
+    if not facts.filled & _known_by(type_key, frozenset(seen["steps"].items())):
+        return False
     return facts.terms == 0 or bool(facts.relay and facts.hops_left > 0)
+
+
+@lru_cache(maxsize=256)
+def _known_by(type_key: str, steps: frozenset[tuple[str, str]]) -> int:
+    """The steps, as a mask, by which a record is known: those of fields that not every type has."""
+    kind = RECORD_TYPES[type_key]
+    told = {step for step in steps if not kind.fields[step[0]].common}
+    return sum(1 << bit for bit, each in enumerate(bits(kind)) if each in told)
 
 
 def _take_range(sent: _Sent, told: _Told, shown: _Shown) -> None:

@@ -1,7 +1,7 @@
-"""Who wrote a record: the origin's SD-JWT (RFC 9901) over its open and community steps, packed for the wire.
+"""Who wrote a record: the origin's SD-JWTs (RFC 9901), one over its open and one over its community steps, packed.
 
-A hub can drop disclosures and never change one. Never signs a partner step: a signature is evidence in the wrong
-hands. Never reads a clock: the caller says what time it is.
+A hub can drop disclosures, or one of the two, and never change anything; who sees the open steps alone learns nothing
+of the others. Never signs a partner step: a signature is evidence in the wrong hands. Never reads a clock.
 """
 
 from __future__ import annotations
@@ -46,20 +46,27 @@ class ProvenanceInvalid(BadInput):
 
 @dataclass(frozen=True)
 class SignedTerms:
-    """An origin's terms as they are signed: canonical JSON, and the sorted names `field.step` that it covers."""
+    """An origin's terms as they are signed: canonical JSON, the sorted names `field.step` that may be signed, and the
+    tier of each."""
 
     canonical: bytes
     names: tuple[str, ...]
+    tiers: tuple[Tier, ...]
     index: Mapping[str, int]
+
+    def tier(self, place: int, handling: int) -> Tier:
+        """At which tier a step of a record is seen and so signed: its own, or that of the handling if it is higher."""
+        return Tier(max(self.tiers[place], handling))
 
 
 class Version(NamedTuple):
-    """What a signature is about: one version of one record. `handling` is 0..4, `id` 16 bytes."""
+    """What signatures are about: one version of one record. `revisions` are those of the open and the community
+    tier, `handling` is 0..4, `id` 16 bytes."""
 
     origin: str
     type: str
     id: bytes
-    rev: int
+    revisions: tuple[int, ...]
     handling: int
     terms: SignedTerms
 
@@ -73,13 +80,37 @@ class Disclosure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Provenance:
-    """A signature over a version, what of it is disclosed, and the digests of what is not (decoys among them)."""
+class Credential:
+    """A signature over the steps of one tier, what of it is disclosed, and the digests of what is not (decoys among
+    them)."""
 
-    expires: int
+    tier: Tier
     signature: bytes
     disclosed: tuple[Disclosure, ...]
     withheld: tuple[bytes, ...]
+
+    @property
+    def digests(self) -> list[bytes]:
+        """All that is signed, in no order."""
+        return [*(each.digest for each in self.disclosed), *self.withheld]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What an origin signed of a version, by tier; all of it ends at the same time."""
+
+    expires: int
+    credentials: tuple[Credential, ...]
+
+    @property
+    def disclosed(self) -> tuple[Disclosure, ...]:
+        """Everything that is disclosed."""
+        return tuple(each for credential in self.credentials for each in credential.disclosed)
+
+    @property
+    def tiers(self) -> frozenset[Tier]:
+        """The tiers of which something is disclosed."""
+        return frozenset(credential.tier for credential in self.credentials)
 
 
 def unb64(text: str) -> bytes:
@@ -93,13 +124,18 @@ def unb64(text: str) -> bytes:
 @lru_cache(maxsize=1024)
 def signed_terms(terms: Terms) -> SignedTerms:
     """The part of an origin's terms that decides what is signed: steps labelled open or community, sorted."""
-    names = sorted(
-        f"{field}.{step}" for field, steps in terms.labels.items() for step, tier in steps if tier <= Tier.COMMUNITY
+    labelled = sorted(
+        (f"{field}.{step}", tier)
+        for field, steps in terms.labels.items()
+        for step, tier in steps
+        if tier <= Tier.COMMUNITY
     )
+    names = tuple(name for name, _ in labelled)
     if len(names) > MOST_NAMES:
         raise ProvenanceInvalid("A record type has more signed steps than a signature can name.")
     canonical = orjson.dumps(terms.to_json(), option=orjson.OPT_SORT_KEYS)
-    return SignedTerms(canonical, tuple(names), {name: i for i, name in enumerate(names)})
+    tiers = tuple(tier for _, tier in labelled)
+    return SignedTerms(canonical, names, tiers, {name: i for i, name in enumerate(names)})
 
 
 def signed_values(values: Mapping[str, Mapping[str, Any]], terms: SignedTerms) -> dict[str, Any]:
@@ -136,56 +172,77 @@ def _digest(salt: bytes, name: str, value: bytes) -> bytes:
     return sha256(disclosure_text(salt, name, value)).digest()
 
 
-def signing_input(version: Version, expires: int, digests: Iterable[bytes]) -> bytes:
+def signing_input(version: Version, tier: Tier, expires: int, digests: Iterable[bytes]) -> bytes:
+    """What is signed of a version at a tier: header and payload of the JWT."""
     sd = b'","'.join([b2a_base64(digest)[:43] for digest in sorted(digests)]).translate(_URLSAFE)
-    form = b'{"_sd":["%b"],"_sd_alg":"sha-256","exp":%d,"handling":%d,"iss":%b,"rev":%d,"sub":"%b","terms":%b,"vct":%b}'
+    form = (
+        b'{"_sd":["%b"],"_sd_alg":"sha-256","exp":%d,"handling":%d,"iss":%b,"rev":%d,"sub":"%b","terms":%b,"tier":"%b",'
+        b'"vct":%b}'
+    )
     payload = form % (
         sd,
         expires,
         version.handling,
         orjson.dumps(version.origin),
-        version.rev,
+        version.revisions[tier],
         _text(version.id),
         version.terms.canonical,
+        tier.label.encode(),
         orjson.dumps(version.type),
     )
     return _HEADER + b"." + _text(payload)
 
 
 def issue(version: Version, values: Mapping[str, Any], sign: Sign, secret: bytes, expires: int) -> Provenance:
-    """Sign a version of an own record; everything is disclosed, the caller restricts it.
+    """Sign what a reader sees of a version of an own record, tier by tier; all of it is disclosed.
 
     `values` maps `field.step` to wire values, without nulls, open and community steps only. Salts derive from
-    (secret, record, step, value), so that an unchanged value keeps its digest and a hidden write shifts no other;
-    decoys fill the number of digests up to a multiple of eight. Raises ProvenanceInvalid for a step that the terms
-    do not label open or community.
+    (secret, record, step, value), so that an unchanged value keeps its digest and another write shifts none; decoys
+    fill the number of digests up to a multiple of eight. `sign` gives the same signature for the same bytes: then
+    equal views are signed alike. Raises ProvenanceInvalid for a step that the terms do not label open or community.
     """
     index = version.terms.index
     keyed = blake2b(version.type.encode() + b"\0" + version.id, key=secret, person=b"provenance").digest()
-    disclosed = []
+    by_tier: dict[Tier, list[Disclosure]] = {}
     for name in sorted(values):
         if name not in index:
             raise ProvenanceInvalid(f"The step {name} is not open or community and is never signed.")
         value = canonical(values[name])
         salt = blake2b(b"%b\0%b" % (name.encode(), value), digest_size=SALT_BYTES, key=keyed, person=b"salt").digest()
-        disclosed.append(Disclosure(index[name], salt, _digest(salt, name, value)))
+        tier = version.terms.tier(index[name], version.handling)
+        by_tier.setdefault(tier, []).append(Disclosure(index[name], salt, _digest(salt, name, value)))
+    made = (_credential(version, tier, by_tier[tier], keyed, sign, expires) for tier in sorted(by_tier))
+    return Provenance(expires, tuple(made))
+
+
+def _credential(
+    version: Version, tier: Tier, disclosed: list[Disclosure], keyed: bytes, sign: Sign, expires: int
+) -> Credential:
+    if tier > Tier.COMMUNITY:
+        raise ProvenanceInvalid("A record for named partners is never signed.")
     room = (len(disclosed) // PADDED_TO + 1) * PADDED_TO
     decoys = tuple(
-        blake2b(b"%d" % j, digest_size=DIGEST_BYTES, key=keyed, person=b"decoy").digest()
+        blake2b(b"%d %d" % (tier, j), digest_size=DIGEST_BYTES, key=keyed, person=b"decoy").digest()
         for j in range(len(disclosed), room)
     )
-    message = signing_input(version, expires, [*(d.digest for d in disclosed), *decoys])
-    return Provenance(expires, sign(message), tuple(disclosed), tuple(sorted(decoys)))
+    digests = [*(each.digest for each in disclosed), *decoys]
+    signature = sign(signing_input(version, tier, expires, digests))
+    return Credential(tier, signature, tuple(disclosed), tuple(sorted(decoys)))
 
 
 def restrict(provenance: Provenance, names: Iterable[str], terms: SignedTerms) -> Provenance:
-    """The same signature with only the named steps disclosed; the others' digests join the withheld ones."""
+    """The same signatures with only the named steps disclosed; the others' digests join the withheld ones. Of a tier
+    of which nothing stays, nothing stays at all."""
     keep = {terms.index[name] for name in names if name in terms.index}
-    dropped = [d.digest for d in provenance.disclosed if d.place not in keep]
-    if not dropped:
-        return provenance
-    stay = tuple(d for d in provenance.disclosed if d.place in keep)
-    return replace(provenance, disclosed=stay, withheld=tuple(sorted([*provenance.withheld, *dropped])))
+    kept = []
+    for each in provenance.credentials:
+        stay = tuple(d for d in each.disclosed if d.place in keep)
+        if len(stay) == len(each.disclosed):
+            kept.append(each)
+        elif stay:
+            dropped = [d.digest for d in each.disclosed if d.place not in keep]
+            kept.append(replace(each, disclosed=stay, withheld=tuple(sorted([*each.withheld, *dropped]))))
+    return replace(provenance, credentials=tuple(kept))
 
 
 def provable(provenance: Provenance, values: Mapping[str, Any], terms: SignedTerms) -> dict[str, Any]:
@@ -205,22 +262,21 @@ def pack(provenance: Provenance) -> str:
 
 def store(provenance: Provenance) -> bytes:
     """The form in which a received signature is kept: the wire form and the digests of what is disclosed."""
-    return _pack(_STORED, provenance) + b"".join(d.digest for d in provenance.disclosed)
+    return _pack(_STORED, provenance)
 
 
 def _pack(form: int, provenance: Provenance) -> bytes:
-    disclosed = provenance.disclosed
-    return b"".join(
-        (
-            bytes((form,)),
-            provenance.expires.to_bytes(5, "big"),
-            bytes((len(disclosed), len(provenance.withheld))),
-            bytes(d.place for d in disclosed),
-            provenance.signature,
-            *(d.salt for d in disclosed),
-            *provenance.withheld,
+    parts = [bytes((form,)), provenance.expires.to_bytes(5, "big")]
+    for each in provenance.credentials:
+        parts += (
+            bytes((each.tier, len(each.disclosed), len(each.withheld))),
+            bytes(d.place for d in each.disclosed),
+            each.signature,
+            *(d.salt for d in each.disclosed),
+            *each.withheld,
+            *(d.digest for d in each.disclosed if form == _STORED),
         )
-    )
+    return b"".join(parts)
 
 
 def expires_of(stored: bytes) -> int:
@@ -228,30 +284,53 @@ def expires_of(stored: bytes) -> int:
     return int.from_bytes(stored[1:6], "big")
 
 
-def _parts(raw: bytes, form: int) -> tuple[int, bytes, bytes, list[bytes], tuple[bytes, ...], bytes]:
-    if len(raw) < 8 or raw[0] != form:
+class _Reader:
+    """The parts of a packed form, one after the other."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw, self._at = raw, 0
+
+    @property
+    def more(self) -> bool:
+        return self._at < len(self._raw)
+
+    def take(self, size: int) -> bytes:
+        part = self._raw[self._at : self._at + size]
+        if len(part) != size:
+            raise ProvenanceInvalid("The packed signature is cut short.")
+        self._at += size
+        return part
+
+    def several(self, count: int, size: int) -> list[bytes]:
+        whole = self.take(count * size)
+        return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
+def _unpacked(raw: bytes, form: int, digest_of: Callable[[int, bytes], bytes] | None) -> Provenance:
+    """A packed form; the digests of what is disclosed come from `digest_of(place, salt)`, or stand in it."""
+    reader = _Reader(raw)
+    if reader.take(1)[0] != form:
         raise ProvenanceInvalid("The packed signature has an unknown form.")
-    count, hidden = raw[6], raw[7]
-    salts = 8 + count + SIGNATURE_BYTES
-    digests = salts + count * SALT_BYTES
-    end = digests + hidden * DIGEST_BYTES
-    if len(raw) != end + (count * DIGEST_BYTES if form == _STORED else 0):
-        raise ProvenanceInvalid("The packed signature is cut short or too long.")
-    return (
-        int.from_bytes(raw[1:6], "big"),
-        raw[8 : 8 + count],
-        raw[8 + count : salts],
-        [raw[at : at + SALT_BYTES] for at in range(salts, digests, SALT_BYTES)],
-        tuple(raw[at : at + DIGEST_BYTES] for at in range(digests, end, DIGEST_BYTES)),
-        raw[end:],
-    )
+    expires = int.from_bytes(reader.take(5), "big")
+    found: list[Credential] = []
+    while reader.more:
+        tier, count, hidden = reader.take(3)
+        if tier > Tier.COMMUNITY or count == 0 or (found and tier <= found[-1].tier):
+            raise ProvenanceInvalid("The packed signature has no tiers in order.")
+        places, signature = reader.take(count), reader.take(SIGNATURE_BYTES)
+        salts, withheld = reader.several(count, SALT_BYTES), reader.several(hidden, DIGEST_BYTES)
+        if digest_of is None:
+            digests = reader.several(count, DIGEST_BYTES)
+        else:
+            digests = [digest_of(place, salt) for place, salt in zip(places, salts, strict=True)]
+        disclosed = tuple(map(Disclosure, places, salts, digests))
+        found.append(Credential(Tier(tier), signature, disclosed, tuple(withheld)))
+    return Provenance(expires, tuple(found))
 
 
 def unstore(stored: bytes) -> Provenance:
     """A kept signature. Raises ProvenanceInvalid where the bytes are not one."""
-    expires, indices, signature, salts, withheld, tail = _parts(stored, _STORED)
-    digests = [tail[at : at + DIGEST_BYTES] for at in range(0, len(tail), DIGEST_BYTES)]
-    return Provenance(expires, signature, tuple(map(Disclosure, indices, salts, digests)), withheld)
+    return _unpacked(stored, _STORED, None)
 
 
 def unpack(packed: str, values: Mapping[str, Any], terms: SignedTerms) -> Provenance:
@@ -260,33 +339,39 @@ def unpack(packed: str, values: Mapping[str, Any], terms: SignedTerms) -> Proven
     Every value must have its disclosure and every disclosure its value, once: what is not signed is refused, not
     ignored. Raises ProvenanceInvalid.
     """
-    expires, indices, signature, salts, withheld, _ = _parts(unb64(packed), _WIRE)
-    if any(i >= len(terms.names) for i in indices) or len(set(indices)) != len(indices):
-        raise ProvenanceInvalid("The signature names a step twice, or one that its terms do not have.")
-    names = [terms.names[i] for i in indices]
-    if len(names) != len(values) or any(name not in values for name in names):
-        raise ProvenanceInvalid("A value has no disclosure under the signature, or a disclosure has no value.")
-    disclosed = tuple(
-        Disclosure(i, salt, _digest(salt, name, canonical(values[name])))
-        for i, salt, name in zip(indices, salts, names, strict=True)
-    )
-    digests = [*(d.digest for d in disclosed), *withheld]
-    if len(set(digests)) != len(digests):
-        raise ProvenanceInvalid("A digest stands twice under the signature.")
-    return Provenance(expires, signature, disclosed, withheld)
+
+    def digest_of(place: int, salt: bytes) -> bytes:
+        name = terms.names[place] if place < len(terms.names) else ""
+        if name not in values:
+            raise ProvenanceInvalid("A disclosure has no value, or is of a step that the terms do not have.")
+        return _digest(salt, name, canonical(values[name]))
+
+    found = _unpacked(unb64(packed), _WIRE, digest_of)
+    places = [each.place for each in found.disclosed]
+    if len(set(places)) != len(places):
+        raise ProvenanceInvalid("The signature names a step twice.")
+    if len(places) != len(values):
+        raise ProvenanceInvalid("A value has no disclosure under the signature.")
+    for each in found.credentials:
+        if len(set(each.digests)) != len(each.digests):
+            raise ProvenanceInvalid("A digest stands twice under the signature.")
+    return found
 
 
 def verify(provenance: Provenance, version: Version, key: PublicKey, now: int) -> None:
-    """Check that the origin's key signed exactly this version and these disclosures, and that it has not ended.
+    """Check that the origin's key signed exactly this version and these disclosures, each at its tier, and that it has
+    not ended.
 
-    Type, id, rev, handling and terms are part of what is rebuilt: another one breaks the signature. Raises
+    Type, id, revisions, handling and terms are part of what is rebuilt: another one breaks the signature. Raises
     ProvenanceInvalid.
     """
     check_expiry(provenance.expires, now)
-    digests = [*(d.digest for d in provenance.disclosed), *provenance.withheld]
-    message = signing_input(version, provenance.expires, digests)
-    if not key.verifies("ES256", message, provenance.signature):
-        raise ProvenanceInvalid("The signature is not the origin's, or does not cover what came with it.")
+    for each in provenance.credentials:
+        if any(version.terms.tier(d.place, version.handling) != each.tier for d in each.disclosed):
+            raise ProvenanceInvalid("A step is signed at a tier that is not its own.")
+        message = signing_input(version, each.tier, provenance.expires, each.digests)
+        if not key.verifies("ES256", message, each.signature):
+            raise ProvenanceInvalid("The signature is not the origin's, or does not cover what came with it.")
 
 
 def check_expiry(expires: int, now: int) -> None:

@@ -18,15 +18,18 @@ from federation.peers.provenance import Provenance, ProvenanceInvalid, Version
 MAX_TEXT = 262_144
 
 
-def to_text(provenance: Provenance, version: Version, values: Mapping[str, Any]) -> str:
-    """`<JWT>~<disclosure>~…~`: what `provenance` discloses of `values` (flat `field.step` to wire value)."""
-    digests = [*(d.digest for d in provenance.disclosed), *provenance.withheld]
-    jwt = pv.signing_input(version, provenance.expires, digests) + b"." + b64(provenance.signature).encode()
+def to_texts(provenance: Provenance, version: Version, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """`<JWT>~<disclosure>~…~` for each tier: what `provenance` discloses of `values` (flat `field.step` to wire
+    value)."""
     names = version.terms.names
-    shown = (
-        pv.disclosure_text(d.salt, names[d.place], pv.canonical(values[names[d.place]])) for d in provenance.disclosed
-    )
-    return b"~".join((jwt, *shown, b"")).decode()
+    texts = []
+    for each in provenance.credentials:
+        signed = pv.signing_input(version, each.tier, provenance.expires, each.digests)
+        shown = (
+            pv.disclosure_text(d.salt, names[d.place], pv.canonical(values[names[d.place]])) for d in each.disclosed
+        )
+        texts.append(b"~".join((signed + b"." + b64(each.signature).encode(), *shown, b"")).decode())
+    return tuple(texts)
 
 
 def verify_text(text: str, key: PublicKey, now: int) -> tuple[dict[str, Any], dict[str, Any]]:

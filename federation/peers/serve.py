@@ -34,7 +34,6 @@ from federation.storage import journal
 from federation.storage.bounded import Bounded
 from federation.storage.database import Database
 from federation.storage.journal import Position
-from federation.storage.peering import keep_signed
 from federation.storage.viewing import rights_key
 from federation.world import World
 
@@ -187,7 +186,7 @@ def _changes(source: Source, now: _Now, cursor: str, position: Position, limit: 
             return
         if block:
             before, cursor = cursor, _token(source, now.standing, cursor, hashlib.sha256(block).digest())
-            _write_down(source, now, dresser, (before, cursor), (str(position), str(reached)))
+            _write_down(source, now, (before, cursor), (str(position), str(reached)))
             block += line({"k": "check", "c": cursor})
         elif reached != position:
             with source.database.write() as conn:
@@ -249,7 +248,7 @@ def _reconcile(source: Source, now: _Now, start: str, at: int, after: bytes, lim
             return
         told = f"{kind}:{after.hex()}", f"{kind}:{upto.hex() if upto else ''}"
         if items:
-            _write_down(source, now, dresser, told, (start, start))
+            _write_down(source, now, told, (start, start))
         block += lines + line({"k": "check", "t": kind, "to": b64(upto) if upto else None})
         at, after = (at, upto) if upto else (at + 1, b"")
         size += len(block)
@@ -286,7 +285,7 @@ def _range(
 
 
 def _dresser(source: Source, now: _Now) -> Dresser:
-    return Dresser(source.me, source.gate, now.policy, source.max_hops, source.world.timestamp(), now.who.origin)
+    return Dresser(source.me, now.policy, source.max_hops, source.world.timestamp(), now.who.origin)
 
 
 def _still(source: Source, now: _Now) -> bool:
@@ -298,12 +297,10 @@ def _still(source: Source, now: _Now) -> bool:
     return again.standing == now.standing and again.policy.version == now.policy.version
 
 
-def _write_down(source: Source, now: _Now, dresser: Dresser, tokens: tuple[str, str], span: tuple[str, str]) -> None:
-    """Commit what is about to leave, before it does; and keep what was signed for it."""
+def _write_down(source: Source, now: _Now, tokens: tuple[str, str], span: tuple[str, str]) -> None:
+    """Commit what is about to leave, before it does."""
     with source.database.write() as conn:
         state.write_served(conn, now.standing, tokens, span, now.policy.version, source.world.now())
-        keep_signed(conn, dresser.fresh)
-    dresser.fresh.clear()
 
 
 def _eager(blocks: Iterator[bytes]) -> Iterator[bytes]:

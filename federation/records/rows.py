@@ -24,7 +24,9 @@ __all__ = [
     "assign_relays",
     "bits",
     "columns",
+    "filled",
     "mask",
+    "null_test",
     "received_columns",
     "search_words",
     "step_columns",
@@ -206,6 +208,28 @@ def mask(record_type: RecordType, before: Mapping[str, Cell], after: Mapping[str
         if old != new:
             result |= bit
     return result
+
+
+NULL_TESTS: Mapping[str, str] = {"period": "__p", "amount": "__p", "count": "__p", "place": "__code"}
+"""The column of a kind that is NULL where the value is unknown or withheld; the main column for all others."""
+
+
+def null_test(kind: Kind) -> str:
+    """The suffix of the column that tells whether a step of this kind has a value."""
+    return NULL_TESTS.get(kind.name, "")
+
+
+def filled(record_type: RecordType, row: Mapping[str, Cell]) -> int:
+    """Which steps of a row have a value, as a mask like that of `mask`."""
+    return sum(bit for name, bit in _tests(record_type) if row[name] is not None)
+
+
+@lru_cache(maxsize=64)
+def _tests(record_type: RecordType) -> tuple[tuple[str, int], ...]:
+    kinds = {held.name: held.kind for held in _plan(record_type)}
+    return tuple(
+        (f"{name}__{step}{null_test(kinds[name])}", 1 << at) for at, (name, step) in enumerate(bits(record_type))
+    )
 
 
 @lru_cache(maxsize=64)

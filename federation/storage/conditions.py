@@ -17,8 +17,9 @@ from federation.records.codes import RANKS, CodeLists
 from federation.records.filters import MOST_CONDITIONS, And, Cond, Filter, Not, checked, conditions
 from federation.records.kinds import UNBOUNDED, Context
 from federation.records.places import ANCESTOR_COLUMNS
+from federation.records.rows import null_test
 from federation.storage.dialect import Dialect
-from federation.storage.view import Arm, null_test
+from federation.storage.view import Arm
 
 TRUE, FALSE = "1=1", "1=0"
 LISTS = frozenset({"in", "not_in", "has_any", "has_all"})
@@ -154,7 +155,7 @@ class Compiler:
         base = f"{spec.name}__{step}"
         if cond.op == "is_null":
             empty = "IS NULL" if cond.value == wanted else "IS NOT NULL"
-            return f"{self.column(base + null_test(spec))} {empty}"
+            return f"{self.column(base + null_test(spec.kind))} {empty}"
         if cond.op in RANGES:
             return self._range(spec, base, cond, at, wanted)
         if cond.op == "within":
@@ -169,7 +170,7 @@ class Compiler:
             wanted = not wanted
         if cond.op != "eq" and spec.kind.name == "code" and "__up" in [c.suffix for c in spec.kind.layout]:
             return self._any_beneath(base, cond, at, wanted)
-        column = self.column(base + null_test(spec))
+        column = self.column(base + null_test(spec.kind))
         if cond.op == "eq":
             convert = int if spec.kind.name in ("flag", "whole") else word
             return f"{column}{'=' if wanted else '<>'}{self._bind(at, '', convert)}"

@@ -14,7 +14,7 @@ _PAUSE = 0.05
 
 def vacuum_full(connection: Connection, tables: Iterable[str] | None) -> None:
     """Rewrites the tables of PostgreSQL without their dead rows. Names must be table names of the schema."""
-    known = [record_type.table for record_type in RECORD_TYPES.values()] + ["provenance_cache", "quarantine"]
+    known = [record_type.table for record_type in RECORD_TYPES.values()] + ["quarantine"]
     for name in known if tables is None else [table for table in tables if table in known]:
         connection.exec_driver_sql(f'VACUUM FULL "{name}"')
 

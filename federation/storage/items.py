@@ -20,8 +20,10 @@ from federation.policies.tiers import Tier
 from federation.policies.viewer import AFFILIATIONS
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
-from federation.records.rows import received_columns
+from federation.records.rows import filled, received_columns
+from federation.storage import revisions
 from federation.storage.ids import ID_BYTES, global_id
+from federation.storage.revisions import Revisions
 
 LONGEST_PATH = 16
 THUMBPRINT_LENGTH = 43
@@ -51,8 +53,7 @@ class Put:
     type: str
     id: bytes
     origin: str
-    rev: int
-    partner_rev: int
+    revisions: Revisions
     handling: int
     terms: Terms | None
     path: tuple[str, ...]
@@ -110,6 +111,7 @@ def row_of(put: Put, via: int, oid: int, tid: int, now: str, context: Context) -
     terms = put.terms or UNNAMED
     record_type = RECORD_TYPES[put.type]
     affiliations = sum(1 << bit for bit, name in enumerate(AFFILIATIONS) if name in terms.not_to_affiliation)
+    columns = received_columns(record_type, put.values, terms.caps, context)
     return {
         "id": put.id,
         "origin": oid,
@@ -121,21 +123,21 @@ def row_of(put: Put, via: int, oid: int, tid: int, now: str, context: Context) -
         "relay": int(terms.relay and record_type.relayable),
         "hops_left": max(0, terms.hops - len(put.path)),
         "not_to": affiliations,
-        "rev": put.rev,
-        "partner_rev": put.partner_rev,
+        "revisions": revisions.written(put.revisions),
         "home": None,
         "provenance": put.provenance,
         "digest": digest(put, terms),
         "created_at": now,
         "updated_at": now,
-        **received_columns(record_type, put.values, terms.caps, context),
+        "filled": filled(record_type, columns),
+        **columns,
     }
 
 
 def digest(put: Put, terms: Terms) -> bytes:
     """16 bytes that are equal for the same item, however often it comes."""
     told = orjson.dumps(
-        [put.rev, put.partner_rev, int(put.handling), terms.hash, list(put.path), put.values],
+        [put.revisions, int(put.handling), terms.hash, list(put.path), put.values],
         option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS,
     )
     return hashlib.sha256(told + (put.provenance or b"")).digest()[:16]

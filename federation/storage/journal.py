@@ -55,6 +55,7 @@ class Facts(NamedTuple):
     relay: int
     hops_left: int
     not_to: int
+    filled: int
 
     def written(self) -> str:
         """As it stands in the journal: a JSON list."""

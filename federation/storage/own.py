@@ -15,14 +15,13 @@ import orjson
 from sqlalchemy import Connection, bindparam, text
 
 from federation.policies.terms import Labels
-from federation.policies.tiers import Tier
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
-from federation.records.rows import bits, mask, step_columns
-from federation.storage import journal, writing
+from federation.records.rows import filled, mask, step_columns
+from federation.storage import journal, revisions, writing
 from federation.storage.journal import Entry, Facts
 from federation.storage.sealed import Phrase
-from federation.storage.tables import SHARED, record_table
+from federation.storage.tables import FACTS, record_table
 from federation.world import World
 
 OWN = 0
@@ -41,8 +40,7 @@ class Held:
     id: bytes
     gid: str
     facts: Facts
-    rev: int
-    partner_rev: int
+    revisions: str | None
     created_at: str
     document: dict[str, Any]
 
@@ -86,8 +84,8 @@ class Written:
 
 
 def facts(status: str, handling: int) -> Facts:
-    """The facts of an own record: no terms of others bind it."""
-    return Facts(status, int(handling), OWN, 1, HOPS, 0)
+    """The facts of an own record: no terms of others bind it. Which steps have a value is known when it is written."""
+    return Facts(status, int(handling), OWN, 1, HOPS, 0, 0)
 
 
 def ensure_home(connection: Connection, thumbprint: str, name: str) -> None:
@@ -104,7 +102,7 @@ def ensure_home(connection: Connection, thumbprint: str, name: str) -> None:
 def find(connection: Connection, type_key: str, ids: Sequence[bytes]) -> dict[bytes, Held]:
     """The own records with these ids, locked for the caller's transaction."""
     lock = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
-    columns = "rid, id, gid, status, handling, terms, relay, hops_left, not_to, rev, partner_rev, created_at, home"
+    columns = f"rid, id, gid, {', '.join(FACTS)}, revisions, created_at, home"
     rows = f"{record_table(type_key).name} WHERE id IN :ids AND origin = 0 AND via = 0 ORDER BY rid{lock}"
     statement = text(f"SELECT {columns} FROM {rows}")  # noqa: S608  (no values in it)
     statement = statement.bindparams(bindparam("ids", expanding=True))
@@ -112,20 +110,25 @@ def find(connection: Connection, type_key: str, ids: Sequence[bytes]) -> dict[by
     for part in writing.chunks(list(ids)):
         for row in connection.execute(statement, {"ids": list(part)}):
             held = Held(
-                type_key, row.rid, bytes(row.id), row.gid, journal.facts(row), row.rev, row.partner_rev,
-                row.created_at, orjson.loads(row.home),
+                type_key, row.rid, bytes(row.id), row.gid, journal.facts(row), row.revisions, row.created_at,
+                orjson.loads(row.home),
             )  # fmt: skip
             found[held.id] = held
     return found
 
 
 def write(connection: Connection, type_key: str, wanted: Sequence[Wanted], keeper: Keeper) -> list[Written]:
-    """Writes those of the wanted records of one type that differ from what is held: row, words, one journal entry.
-
-    Revisions: `rev` goes up where somebody of the community can see that something changed, `partner_rev` where a
-    partner can; a hidden write moves neither.
-    """
+    """Writes those of the wanted records of one type that differ from what is held: row, words, one journal entry,
+    and what counts for revisions."""
     return _write(connection, type_key, [each for each in wanted if each.differs], keeper, keeper.now)
+
+
+def set_revisions(connection: Connection, type_key: str, counted: Sequence[tuple[int, str | None]]) -> None:
+    """Sets what counts for revisions of rows that stay otherwise as they are: (rid, counts)."""
+    if counted:
+        values = [{"rid": rid, "kept": kept} for rid, kept in counted]
+        table = record_table(type_key).name
+        connection.execute(text(f"UPDATE {table} SET revisions = :kept WHERE rid = :rid"), values)  # noqa: S608
 
 
 def rewrite(connection: Connection, type_key: str, held: Sequence[Held], keeper: Keeper) -> list[Written]:
@@ -143,74 +146,43 @@ def _write(
     fresh: list[dict[str, Any]] = []
     amended: list[dict[str, Any]] = []
     written: list[tuple[Wanted, dict[str, Any], int]] = []
+    tags: list[bytes] = []
     for each in wanted:
         steps = before.get(each.held.rid, {}) if each.held else {}
-        row, changed = _row(each, steps, keeper, moment or str(each.document["updated_at"]))
+        row, changed, told = _row(each, steps, keeper, moment or str(each.document["updated_at"]))
         if moment is None and not changed:
             continue
         (amended if each.held else fresh).append(row)
         written.append((each, row, changed))
+        tags.append(journal.tag(keeper.world, each.id, *(told or _hidden(each)), keeper.now))
     writing.insert_rows(connection, type_key, fresh)
     writing.update_rows(connection, type_key, amended)
-    writing.forget_provenance(connection, type_key, [row["rid"] for row in amended])
-    journal.append(connection, (_entry(each, row, changed, keeper) for each, row, changed in written))
+    journal.append(connection, (_entry(*each, tag) for each, tag in zip(written, tags, strict=True)))
     return [Written(each, row["rid"], changed) for each, row, changed in written]
 
 
-def revised(held: Held | None, after: Facts, changed: int, labels: Labels, type_key: str) -> tuple[int, int]:
-    """The two revisions after a change of these steps: (rev, partner_rev)."""
-    rev, partner_rev = (held.rev, held.partner_rev) if held else (0, 0)
-    before = held.facts if held else None
-    copied, named = masks(type_key, labels)
-    if _moved(before, after, changed & copied, Tier.COMMUNITY):
-        rev += 1
-    if _moved(before, after, changed & named, Tier.PARTNER):
-        partner_rev += 1
-    return rev, partner_rev
-
-
-def _moved(before: Facts | None, after: Facts, changed: int, tier: Tier) -> bool:
-    """Whether somebody with this tier sees the record, and sees it differ from what it saw before."""
-    if not _seen(after, tier):
-        return False
-    return before is None or not _seen(before, tier) or changed != 0 or before.handling != after.handling
-
-
-def _seen(facts: Facts, tier: Tier) -> bool:
-    return facts.status == SHARED and facts.handling <= tier
-
-
-def masks(type_key: str, labels: Labels) -> tuple[int, int]:
-    """The steps that count for `rev` (open and community) and for `partner_rev`."""
-    copied = named = 0
-    tiers = {name: dict(steps) for name, steps in labels.items()}
-    for bit, (name, step) in enumerate(bits(RECORD_TYPES[type_key])):
-        tier = tiers.get(name, {}).get(step, Tier.NETWORK)
-        if tier <= Tier.COMMUNITY:
-            copied |= 1 << bit
-        elif tier is Tier.PARTNER:
-            named |= 1 << bit
-    return copied, named
-
-
-def _row(wanted: Wanted, before: Mapping[str, Any], keeper: Keeper, moment: str) -> tuple[dict[str, Any], int]:
-    """All columns of the record but `fts` and the `rid` of a new one, and the steps that changed."""
+def _row(
+    wanted: Wanted, before: Mapping[str, Any], keeper: Keeper, moment: str
+) -> tuple[dict[str, Any], int, tuple[object, ...]]:
+    """All columns of the record but `fts` and the `rid` of a new one, the steps that changed, and what may be told of
+    the write."""
     record_type = RECORD_TYPES[wanted.type]
     held = wanted.held
     created = held.created_at if held else moment
     document = {**wanted.document, "created_at": created, "updated_at": moment}
     steps = step_columns(record_type, document, document.get("caps"), keeper.context)
     changed = mask(record_type, before, steps)
-    rev, partner_rev = revised(held, wanted.facts, changed, keeper.labels, wanted.type)
+    facts = wanted.facts._replace(filled=filled(record_type, steps))
+    kept, earlier = (held.revisions, held.facts) if held else (None, None)
+    counted = revisions.count(kept, earlier, facts, changed, keeper.labels, wanted.type)
     row: dict[str, Any] = {
         "id": wanted.id,
         "origin": OWN,
         "via": OWN,
         "gid": wanted.gid,
-        **wanted.facts._asdict(),
+        **facts._asdict(),
         "path": None,
-        "rev": rev,
-        "partner_rev": partner_rev,
+        "revisions": counted.kept,
         "home": orjson.dumps(document).decode(),
         "provenance": None,
         "created_at": created,
@@ -220,22 +192,18 @@ def _row(wanted: Wanted, before: Mapping[str, Any], keeper: Keeper, moment: str)
     row["digest"] = writing.digest(row, steps)
     if held:
         row["rid"] = held.rid
-    return row, changed
+    return row, changed, counted.told
 
 
-def _entry(wanted: Wanted, row: Mapping[str, Any], changed: int, keeper: Keeper) -> Entry:
-    held = wanted.held
-    if held is None or row["rev"] != held.rev:
-        told: tuple[object, ...] = ("copied", row["rev"])
-    elif row["partner_rev"] != held.partner_rev:
-        told = ("named", row["partner_rev"])
-    elif _seen(held.facts, Tier.PARTNER) and not _seen(wanted.facts, Tier.PARTNER):
-        told = ("gone",)
-    else:
-        told = ("hidden", hashlib.sha256(_told(wanted.document)).digest(), wanted.facts)
-    tag = journal.tag(keeper.world, wanted.id, *told, keeper.now)
-    before = held.facts if held else None
-    return Entry(wanted.type, row["rid"], wanted.id, OWN, OWN, before, wanted.facts, changed, tag)
+def _entry(wanted: Wanted, row: Mapping[str, Any], changed: int, tag: bytes) -> Entry:
+    before = wanted.held.facts if wanted.held else None
+    after = Facts(*(row[name] for name in FACTS))
+    return Entry(wanted.type, row["rid"], wanted.id, OWN, OWN, before, after, changed, tag)
+
+
+def _hidden(wanted: Wanted) -> tuple[object, ...]:
+    """What tells one write that nobody sees from another."""
+    return "hidden", hashlib.sha256(_told(wanted.document)).digest(), wanted.facts
 
 
 def _told(document: Mapping[str, Any]) -> bytes:

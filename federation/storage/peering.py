@@ -6,9 +6,9 @@ Rows hold public keys and hashes of codes only, never a code, a private key or a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Text, func, select, update
 from sqlmodel import Field, SQLModel
 
 from federation.storage import items, tables
@@ -52,37 +52,6 @@ class Invitation(SQLModel, table=True):
 
 
 # What the exchange reads beside the gate: signatures, terms and keys; never a value.
-
-
-class Signed(NamedTuple):
-    """A signature over a version of an own record, kept to be sent again. `labels` is the hash of its terms."""
-
-    type: str
-    rid: int
-    rev: int
-    labels: str
-    exp: int
-    packed: bytes
-
-
-def signed_before(conn: Connection, type_key: str, rids: Sequence[int], labels: str, exp: int) -> Iterator[Any]:
-    """(rid, rev, packed) of what was signed of these own records under these terms, ending then."""
-    cache = tables.provenance_cache
-    for part in _parts(rids):
-        yield from conn.execute(
-            select(cache.c.rid, cache.c.rev, cache.c.packed).where(
-                cache.c.type == type_key, cache.c.rid.in_(part), cache.c.labels == labels, cache.c.exp == exp
-            )
-        )
-
-
-def keep_signed(conn: Connection, fresh: Sequence[Signed]) -> None:
-    """Keep signatures in the place of earlier ones over the same records."""
-    cache = tables.provenance_cache
-    if fresh:
-        earlier = delete(cache).where(cache.c.type == bindparam("its_type"), cache.c.rid == bindparam("its_rid"))
-        conn.execute(earlier, [{"its_type": each.type, "its_rid": each.rid} for each in fresh])
-        conn.execute(insert(cache), [each._asdict() for each in {(one.type, one.rid): one for one in fresh}.values()])
 
 
 def kept_provenance(conn: Connection, type_key: str, rids: Sequence[int]) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """Records of others: how items from a peer become rows. One row for each peer that a record came by; one is shown.
 
-Shown is the one with the shortest path, then the highest revision, then the lowest peer. It must never touch an own
+Shown is the one with the shortest path, then the highest revisions, then the lowest peer. It must never touch an own
 record. What cannot be stored is set aside with its reason, which holds no value.
 """
 
@@ -14,13 +14,15 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, bindparam, text
 
+from federation.policies.terms import Labels
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import mask
-from federation.storage import items, journal, writing
+from federation.storage import items, journal, revisions, writing
 from federation.storage.items import Gone, Poison, Put
 from federation.storage.journal import Entry, Facts
-from federation.storage.tables import EXPIRED, SHADOWED, SHARED, record_table
+from federation.storage.revisions import Revisions
+from federation.storage.tables import EXPIRED, FACTS, SHADOWED, SHARED, record_table
 from federation.world import World
 
 Key = tuple[int, bytes]
@@ -70,8 +72,7 @@ class _Standing:
     rid: int
     via: int
     facts: Facts
-    rev: int
-    partner_rev: int
+    revisions: Revisions
     digest: bytes
     path: str
     provenance: bytes | None
@@ -79,9 +80,10 @@ class _Standing:
     row: dict[str, Any] | None = None
 
     @cached_property
-    def rank(self) -> tuple[int, int, int]:
-        """Lower is shown first."""
-        return len(orjson.loads(self.path)), -self.rev, self.via
+    def rank(self) -> tuple[int, int, int, int]:
+        """Lower is shown first. What is seen at a higher tier changes with more, so that its number counts first."""
+        open_, community, _ = self.revisions
+        return len(orjson.loads(self.path)), -community, -open_, self.via
 
     def status(self, today: str) -> str:
         """Its status when it is the one that is shown."""
@@ -135,7 +137,7 @@ def accept(connection: Connection, via: int, puts: Iterable[Put], gone: Iterable
     total = Accepted()
     for type_key in sorted(wanted, key=list(RECORD_TYPES).index):
         refused += _beyond(connection, via, type_key, wanted[type_key], numbers)
-        total += _apply(connection, via, type_key, wanted[type_key], receiver)
+        total += _apply(connection, via, type_key, wanted[type_key], receiver, numbers.labels)
         _released(connection, via, type_key, [(numbers.thumbprints[oid], id) for oid, id in wanted[type_key]])
     set_aside(connection, via, refused, now)
     return total + Accepted(quarantined=len(refused))
@@ -169,6 +171,7 @@ class _Numbers:
         self._connection = connection
         self._origins: dict[str, int] = {}
         self.thumbprints: dict[int, str] = {}
+        self.labels: dict[int, Labels] = {}
         self._terms: dict[tuple[int, str, str], int] = {}
         self._used: dict[tuple[int, str], set[int]] = {}
 
@@ -194,6 +197,7 @@ class _Numbers:
                 raise Poison("too_many_terms")
             self._terms[key] = tid or items.terms_number(self._connection, oid, put.type, terms)
             used.add(self._terms[key])
+            self.labels[self._terms[key]] = terms.labels
         return self._terms[key]
 
     def _in_use(self, oid: int, type_key: str, known: Mapping[str, int]) -> set[int]:
@@ -257,7 +261,12 @@ def set_aside(connection: Connection, via: int, refused: Sequence[Poison], now: 
 
 
 def _apply(
-    connection: Connection, via: int, type_key: str, wanted: Mapping[Key, dict[str, Any] | None], receiver: Receiver
+    connection: Connection,
+    via: int,
+    type_key: str,
+    wanted: Mapping[Key, dict[str, Any] | None],
+    receiver: Receiver,
+    labels: Mapping[int, Labels],
 ) -> Accepted:
     standing = _standing(connection, type_key, [id for _, id in wanted])
     today = receiver.world.today().isoformat()
@@ -273,9 +282,8 @@ def _apply(
         each.rid = rid
     changed = [{**each.row, "rid": each.rid} for each in plan.changed if each.row is not None]
     writing.update_rows(connection, type_key, changed)
-    writing.forget_provenance(connection, type_key, [each.rid for each in plan.changed])
     writing.set_statuses(connection, type_key, plan.statuses)
-    entries = (_entry(type_key, each, before, receiver.world) for each in plan.shown)
+    entries = (_entry(type_key, each, before, receiver.world, labels) for each in plan.shown)
     journal.append(connection, [entry for entry in entries if entry is not None])
     put = len(plan.fresh) + len(plan.changed)
     touched = frozenset({record_table(type_key).name}) if put or plan.gone else frozenset()
@@ -284,9 +292,8 @@ def _apply(
 
 def _standing(connection: Connection, type_key: str, ids: Sequence[bytes]) -> dict[Key, dict[int, _Standing]]:
     """The rows of others with these ids, by record and peer."""
-    columns = (
-        "rid, id, origin, via, status, handling, terms, relay, hops_left, not_to,"
-        " rev, partner_rev, digest, path, provenance, valid_until__exact"
+    columns = ", ".join(
+        ("rid", "id", "origin", "via", *FACTS, "revisions", "digest", "path", "provenance", "valid_until__exact")
     )
     statement = text(
         f"SELECT {columns} FROM {record_table(type_key).name} WHERE id IN :ids AND via > 0"  # noqa: S608  (no values)
@@ -294,10 +301,10 @@ def _standing(connection: Connection, type_key: str, ids: Sequence[bytes]) -> di
     found: dict[Key, dict[int, _Standing]] = {}
     for part in writing.chunks(list(ids)):
         for row in connection.execute(statement, {"ids": list(part)}):
-            rid, id, oid, via, *facts = row[:10]
-            rev, partner_rev, digest, path, proof, until = row[10:]
+            rid, id, oid, via, *facts = row[: 4 + len(FACTS)]
+            told, digest, path, proof, until = row[4 + len(FACTS) :]
             found.setdefault((oid, bytes(id)), {})[via] = _Standing(
-                rid, via, Facts(*facts), rev, partner_rev, bytes(digest), path, proof and bytes(proof), until
+                rid, via, Facts(*facts), revisions.received(told), bytes(digest), path, proof and bytes(proof), until
             )
     return found
 
@@ -332,14 +339,15 @@ def _decide(
 
 
 def _from_row(row: dict[str, Any], rid: int) -> _Standing:
-    facts = Facts(SHADOWED, row["handling"], row["terms"], row["relay"], row["hops_left"], row["not_to"])
-    return _Standing(
-        rid, row["via"], facts, row["rev"], row["partner_rev"], row["digest"], row["path"], row["provenance"],
-        row["valid_until__exact"], row,
-    )  # fmt: skip
+    facts = Facts(SHADOWED, *(row[name] for name in FACTS[1:]))
+    told = revisions.received(row["revisions"])
+    proof, until = row["provenance"], row["valid_until__exact"]
+    return _Standing(rid, row["via"], facts, told, row["digest"], row["path"], proof, until, row)
 
 
-def _entry(type_key: str, shown: _Shown, before: Mapping[int, Mapping[str, Any]], world: World) -> Entry | None:
+def _entry(
+    type_key: str, shown: _Shown, before: Mapping[int, Mapping[str, Any]], world: World, labels: Mapping[int, Labels]
+) -> Entry | None:
     """The journal entry of a record of which another row or another content is shown; None if nobody could notice."""
     (oid, id), old, new = shown.key, shown.old, shown.new
     now = world.now().isoformat()
@@ -347,20 +355,35 @@ def _entry(type_key: str, shown: _Shown, before: Mapping[int, Mapping[str, Any]]
         assert old is not None  # noqa: S101  (a record that was not held and is not told has no plan)
         tag = journal.tag(world, id, "gone", now)
         return Entry(type_key, old.rid, id, oid, old.via, old.facts, None, writing.full_mask(type_key), tag)
-    changed = writing.full_mask(type_key) if old is None else _changed(type_key, old, new, before)
+    changed = writing.full_mask(type_key) if old is None else _changed(type_key, old, new, before, labels)
     if old is not None and not changed and shown.facts == old.facts:
         return None
-    noticed = old is None or old.rev != new.rev or old.partner_rev == new.partner_rev
-    tag = journal.tag(world, id, *(("copied", new.rev) if noticed else ("named", new.partner_rev)), now)
+    earlier = (0, 0, 0) if old is None else old.revisions
+    moved = [(tier, told) for tier, told in enumerate(new.revisions) if told != earlier[tier]]
+    tag = journal.tag(world, id, *(moved[0] if moved else ("as before",)), now)
     return Entry(type_key, new.rid, id, oid, new.via, None if old is None else old.facts, shown.facts, changed, tag)
 
 
-def _changed(type_key: str, old: _Standing, new: _Standing, before: Mapping[int, Mapping[str, Any]]) -> int:
-    """The steps that differ; all of them where the signature or the way it came is new and else nothing."""
+def _changed(
+    type_key: str,
+    old: _Standing,
+    new: _Standing,
+    before: Mapping[int, Mapping[str, Any]],
+    labels: Mapping[int, Labels],
+) -> int:
+    """The steps that differ. Where none does: all of them if it came another way or is signed anew, and those of the
+    tiers of which it came with another number."""
     steps = mask(RECORD_TYPES[type_key], before[old.rid], before[new.rid] if new.row is None else new.row)
-    signed_anew = old.rev == new.rev and old.provenance != new.provenance
-    other_way = not steps and (old.rev, old.path) != (new.rev, new.path)
-    return writing.full_mask(type_key) if signed_anew or other_way else steps
+    if old.revisions == new.revisions:
+        anew = old.provenance != new.provenance or (not steps and old.path != new.path)
+        return writing.full_mask(type_key) if anew else steps
+    if steps:
+        return steps
+    if old.path != new.path or new.facts.terms not in labels:
+        return writing.full_mask(type_key)
+    tiers = revisions.tier_masks(type_key, labels[new.facts.terms], new.facts.handling)
+    told = zip(tiers[:2], old.revisions, new.revisions, strict=False)  # partner steps are never passed on
+    return sum(of for of, was, now in told if was != now)
 
 
 def _released(connection: Connection, via: int, type_key: str, keys: Sequence[tuple[str, bytes]]) -> None:

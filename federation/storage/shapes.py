@@ -16,8 +16,9 @@ from typing import TypeAlias
 from federation.errors import BadInput
 from federation.policies.tiers import HANDLING_LABELS, Tier
 from federation.records.base import FieldSpec
+from federation.records.rows import null_test
 from federation.storage.dialect import Dialect
-from federation.storage.view import Arm, View, null_test
+from federation.storage.view import Arm, View
 
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,6}")
 NAME_MARK = "\x1f"
@@ -181,7 +182,7 @@ class Writer:
         return self._sql.member(self._column(f"{column}__tr"), list(dict.fromkeys((checked, checked.split("-")[0]))))
 
     def _composite(self, spec: FieldSpec, column: str, member: ShapeField) -> str:
-        known = self._column(column + null_test(spec))
+        known = self._column(column + null_test(spec.kind))
         pieces: list[str] = []
         for key, part in member.parts or tuple((each, each) for each in PARTS[spec.kind.name]):
             pieces += [Told(f"{',' if pieces else '{'}{json.dumps(key, ensure_ascii=False)}:")]

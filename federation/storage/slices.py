@@ -17,11 +17,12 @@ from sqlalchemy import Connection
 
 from federation.policies.tiers import Tier
 from federation.records.rows import bits
-from federation.storage import journal
+from federation.storage import journal, revisions
 from federation.storage.dialect import Dialect
 from federation.storage.ids import global_id, wire_id
 from federation.storage.journal import START, TAG_BYTES, Change, Position
 from federation.storage.pairwise import add_functions, column_of, gid_of, id_of
+from federation.storage.revisions import Masks, Revisions
 from federation.storage.view import Arm, View
 from federation.storage.wires import values_json, wire_steps
 
@@ -112,6 +113,7 @@ class Slices:
     pairwise: Mapping[str, bytes]
     make_id: Callable[[bytes], bytes]
     _masks: dict[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
+    _tiers: dict[tuple[str, tuple[int, ...], int], Masks] = field(default_factory=dict)
 
     @cached_property
     def origins(self) -> Mapping[int, str]:
@@ -286,7 +288,7 @@ class Slices:
         return " UNION ALL ".join(selects) + end
 
     def _put(self, view: View, row: Sequence[Any]) -> Item:
-        _, shown, gid, rid, origin, terms, via, handling, path, tail, at = row
+        _, shown, gid, rid, origin, terms, via, handling, path, told, tail, at = row
         arm = view.arms[at]
         shown = bytes(shown)
         head = f'{{"k":"put","t":"{view.type.key}","i":"{wire_id(shown)}"'
@@ -294,9 +296,18 @@ class Slices:
             head += f',"o":"{self.origins.get(origin, "")}"'
         if terms:
             head += f',"T":"{self.hashes.get(terms, "")}"'
-        line = f'{head},"path":{path or "[]"},{tail}'
+        open_, community, partner = revisions.received(told) if via else self._revisions(view, arm, handling, told)
+        line = f'{head},"path":{path or "[]"},"r":[{open_},{community},{partner}],{tail}'
         above = bool(arm.above) or handling > 0
         return Item("put", view.type.key, shown, gid, line, origin, rid, terms, via, self._mask(view, arm), above)
+
+    def _revisions(self, view: View, arm: Arm, handling: int, kept: str | None) -> Revisions:
+        key = (view.type.key, arm.terms, handling)
+        if key not in self._tiers:
+            seen = self._mask(view, arm)
+            open_, community, partner = revisions.tier_masks(view.type.key, view.labels, handling)
+            self._tiers[key] = open_ & seen, community & seen, partner & seen
+        return revisions.of_class(kept, self._tiers[key])
 
 
 def _placed(put: Item, change: Change) -> Item:
@@ -306,13 +317,12 @@ def _placed(put: Item, change: Change) -> Item:
 def select_values(dialect: Dialect, view: View, arm: Arm, at: int) -> str:
     """The SELECT of an arm's rows as the exchange needs them, ending in its condition."""
     column = column_of(dialect, view)
-    partner = ["',\"p\":'", "t.partner_rev"] if arm.partner else []
     values = values_json(dialect, view, arm, column)
-    parts = ["'\"r\":'", "t.rev", *partner, "',\"h\":'", "t.handling", "',\"v\":'", values, "'}'"]
+    parts = ["'\"h\":'", "t.handling", "',\"v\":'", values, "'}'"]
     tail = dialect.concat(parts)
     return (
         f"SELECT t.id,{id_of(dialect, view)},{gid_of(dialect, view)},t.rid,t.origin,t.terms,t.via,t.handling,"  # noqa: S608
-        f"t.path,{tail},{at} FROM {view.type.table} t WHERE {view.rows(arm)}"
+        f"t.path,t.revisions,{tail},{at} FROM {view.type.table} t WHERE {view.rows(arm)}"
     )
 
 

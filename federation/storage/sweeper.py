@@ -1,7 +1,7 @@
 """The sweeper: what changes because time passes or because others write. No read looks at a clock; this does.
 
-Each minute: records expire or are valid again, agreements end, places gain or lose networks, signatures come due, and
-what was kept for its time goes. It must never change what a record says.
+Each minute: records expire or are valid again, agreements end, places gain or lose networks, and what was kept for its
+time goes. It must never change what a record says.
 """
 
 from __future__ import annotations
@@ -9,44 +9,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
 from federation.policies.terms import Labels
-from federation.policies.tiers import Tier
 from federation.records.codes import CodeLists
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
-from federation.storage import cells, journal, own, writing
+from federation.storage import cells, journal, own, revisions, writing
 from federation.storage.database import Database
 from federation.storage.journal import Entry, Position
 from federation.storage.own import Keeper
-from federation.storage.tables import EXPIRED, SHARED, record_table
+from federation.storage.tables import EXPIRED, FACTS, SHARED, record_table
 from federation.world import World
 
 CELLS_AT = "cells_at"
-RENEW_DAYS = 30
-"""How long before it ends a signature is made anew."""
-
 _AT_ONCE = 500
 
 
 @dataclass(frozen=True)
 class Swept:
-    """How many records expired, came back to life, were told at another precision, are to be signed anew; how many
-    agreements ended; how many journal entries went."""
+    """How many records expired, came back to life, were told at another precision; how many agreements ended; how many
+    journal entries went."""
 
     expired: int = 0
     revived: int = 0
     replaced: int = 0
-    renewed: int = 0
     ended: int = 0
     pruned: int = 0
 
     @property
     def changes(self) -> int:
         """How many changes a peer may have to hear of."""
-        return self.expired + self.revived + self.replaced + self.renewed + self.ended
+        return self.expired + self.revived + self.replaced + self.ended
 
 
 def sweep(
@@ -65,10 +61,9 @@ def sweep(
     """
     expired, revived = _expire(database, world)
     replaced = _replace(database, world, codes, labels, place_k)
-    renewed = _renew(database, world, labels)
     ended = end_agreements(database, world)
     pruned = _prune(database, world, journal_days) if journal_days is not None else 0
-    return Swept(expired, revived, replaced, renewed, ended, pruned)
+    return Swept(expired, revived, replaced, ended, pruned)
 
 
 def _expire(database: Database, world: World) -> tuple[int, int]:
@@ -94,18 +89,12 @@ def _expire_some(database: Database, world: World, type_key: str, status: str, t
             return 0
     with database.write() as connection:
         lock = " FOR UPDATE SKIP LOCKED" if database.dialect == "postgresql" else ""
-        columns = "rid, id, origin, via, status, handling, terms, relay, hops_left, not_to, rev"
+        columns = f"rid, id, origin, via, {', '.join(FACTS)}, revisions"
         rows = connection.execute(text(f"SELECT {columns} {due} LIMIT :limit{lock}"), today).all()
         writing.set_statuses(connection, type_key, [(row.rid, after) for row in rows])
-        back = [{"rid": row.rid} for row in rows if after == SHARED and row.origin == own.OWN]
-        if back:
-            connection.execute(
-                text(
-                    f"UPDATE {record_table(type_key).name}"  # noqa: S608
-                    " SET rev = rev + 1, partner_rev = partner_rev + 1 WHERE rid = :rid"
-                ),
-                back,
-            )
+        if after == SHARED:
+            back = [_back(type_key, row) for row in rows if row.origin == own.OWN]
+            own.set_revisions(connection, type_key, back)
         now = world.now().isoformat()
         full = writing.full_mask(type_key)
         journal.append(
@@ -114,12 +103,18 @@ def _expire_some(database: Database, world: World, type_key: str, status: str, t
                 Entry(
                     type_key, row.rid, bytes(row.id), row.origin, row.via, journal.facts(row),
                     journal.facts(row)._replace(status=after), full,
-                    journal.tag(world, bytes(row.id), after, row.rev, now),
+                    journal.tag(world, bytes(row.id), after, now),
                 )
                 for row in rows
             ),
         )  # fmt: skip
         return len(rows)
+
+
+def _back(type_key: str, row: Any) -> tuple[int, str | None]:
+    """The row id of an own record that is shared again, and its counts with that."""
+    before = journal.facts(row)
+    return row.rid, revisions.count(row.revisions, before, before._replace(status=SHARED), 0, {}, type_key).kept
 
 
 def _replace(database: Database, world: World, codes: CodeLists, labels: Callable[[str], Labels], place_k: int) -> int:
@@ -162,47 +157,6 @@ def rewrite(
         held = own.find(connection, type_key, [bytes(row[0]) for row in ids])
         changed += len(own.rewrite(connection, type_key, list(held.values()), keeper))
     return changed
-
-
-def _renew(database: Database, world: World, labels: Callable[[str], Labels]) -> int:
-    """Signatures that end soon are forgotten, and their records told anew, so that they are signed again."""
-    limit = int((world.now() + timedelta(days=RENEW_DAYS)).timestamp())
-    with database.read() as connection:
-        found = connection.execute(
-            text("SELECT DISTINCT type, rid FROM provenance_cache WHERE exp < :limit ORDER BY type, rid LIMIT :most"),
-            {"limit": limit, "most": _AT_ONCE},
-        ).all()
-    due: dict[str, list[int]] = {}
-    for type_key, rid in found:
-        due.setdefault(type_key, []).append(rid)
-    renewed = 0
-    for type_key, rids in due.items():
-        copied, _ = own.masks(type_key, labels(type_key))
-        with database.write() as connection:
-            writing.forget_provenance(connection, type_key, rids)
-            renewed += _tell_anew(connection, type_key, rids, copied, world)
-    return renewed
-
-
-def _tell_anew(connection: Connection, type_key: str, rids: list[int], steps: int, world: World) -> int:
-    """Journals own shared records as changed in the steps that are signed."""
-    columns = "rid, id, origin, via, status, handling, terms, relay, hops_left, not_to, rev"
-    statement = text(
-        f"SELECT {columns} FROM {record_table(type_key).name}"  # noqa: S608  (no values in it)
-        " WHERE rid IN :rids AND via = 0 AND status = 'shared' AND handling <= :most ORDER BY id"
-    ).bindparams(bindparam("rids", expanding=True))
-    rows = connection.execute(statement, {"rids": rids, "most": int(Tier.COMMUNITY)}).all()
-    now = world.now().isoformat()
-    return journal.append(
-        connection,
-        (
-            Entry(
-                type_key, row.rid, bytes(row.id), row.origin, row.via, journal.facts(row), journal.facts(row), steps,
-                journal.tag(world, bytes(row.id), "renewed", row.rev, now),
-            )
-            for row in rows
-        ),
-    )  # fmt: skip
 
 
 def end_agreements(database: Database, world: World) -> int:

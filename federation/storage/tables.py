@@ -40,8 +40,9 @@ WORDS = TSVECTOR().with_variant(Text(), "sqlite")
 
 DRAFT, SHARED, WITHDRAWN, EXPIRED, SHADOWED = STATUSES = ("draft", "shared", "withdrawn", "expired", "shadowed")
 
-FACTS = ("status", "handling", "terms", "relay", "hops_left", "not_to")
-"""The facts of a row on which it depends who may know of it; the journal keeps them, and never a value."""
+FACTS = ("status", "handling", "terms", "relay", "hops_left", "not_to", "filled")
+"""The facts of a row on which it depends who may know of it; the journal keeps them, and never a value. `filled` is the
+mask of the steps that have a value."""
 
 _LIVE = text("status = 'shared'")
 
@@ -79,8 +80,8 @@ def _row_columns() -> list[Column]:
         Column("relay", Integer, nullable=False),
         Column("hops_left", Integer, nullable=False),
         Column("not_to", Integer, nullable=False),
-        Column("rev", BIG, nullable=False),
-        Column("partner_rev", BIG, nullable=False),
+        Column("filled", BIG, nullable=False),
+        Column("revisions", TEXT),
         Column("home", TEXT),
         Column("provenance", LargeBinary),
         Column("digest", LargeBinary, nullable=False),
@@ -226,16 +227,6 @@ change = Table(
 """The journal: facts of rows before and after, as JSON lists in the order of FACTS, and the mask of changed steps."""
 Index("ix_change_position", change.c.x, change.c.pos).ddl_if(dialect="postgresql")
 
-provenance_cache = Table(
-    "provenance_cache",
-    metadata,
-    Column("type", TEXT, primary_key=True),
-    Column("rid", BIG, primary_key=True),
-    Column("rev", BIG, primary_key=True),
-    Column("labels", TEXT, primary_key=True),
-    Column("exp", BigInteger, nullable=False),
-    Column("packed", LargeBinary, nullable=False),
-)
 meta = Table(
     "meta",
     metadata,

@@ -3,35 +3,28 @@ that pick those rows. Pure. What is in no arm is not seen: an arm that nobody wr
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from federation.policies.terms import Labels
 from federation.policies.viewer import AFFILIATIONS, Projection
 from federation.records.base import FieldSpec, RecordType
+from federation.records.rows import bits, null_test
 from federation.storage.journal import Facts
-
-NULL_TESTS: Mapping[str, str] = {"period": "__p", "amount": "__p", "count": "__p", "place": "__code"}
-"""The column of a kind that is NULL where the value is unknown or withheld; the main column for all others."""
 
 EVERY_STATUS = "t.status<>'shadowed'"
 SHARED = "t.status='shared'"
 
 
-def null_test(spec: FieldSpec) -> str:
-    """The suffix of the column that tells whether a field has a value."""
-    return NULL_TESTS.get(spec.kind.name, "")
-
-
 @dataclass(frozen=True)
 class Arm:
     """Rows under some terms (0: this node's own), all seen in one projection. `above`: the fields whose step is not
-    `open` for everyone, so that showing them is entered in the ledger; `partner`: some are for named peers alone."""
+    `open` for everyone, so that showing them is entered in the ledger."""
 
     terms: tuple[int, ...]
     projection: Projection
     above: frozenset[str] = frozenset()
-    partner: bool = False
 
     @property
     def own(self) -> bool:
@@ -43,7 +36,8 @@ class Arm:
 class View:
     """What one viewer sees of one type. `keeps`: it may see drafts and past ones, if it asks for them. `pairwise`: ids
     and pseudonyms are made for this viewer alone. `key` names the own projection: equal for viewers who see own records
-    alike. `memo` keeps statements over it."""
+    alike. `labels` are the tiers of the steps of own records. `memo` keeps statements
+    over it, `known` masks of its arms."""
 
     type: RecordType
     arms: tuple[Arm, ...]
@@ -53,7 +47,9 @@ class View:
     affiliation: str | None
     pairwise: bool
     key: str
+    labels: Labels
     memo: dict[Hashable, str] = field(default_factory=dict, compare=False, repr=False)
+    known: dict[tuple[int, ...], int] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def fields(self) -> frozenset[str]:
@@ -61,8 +57,7 @@ class View:
         return frozenset(name for arm in self.arms for name in arm.projection.steps)
 
     def arm_of(self, facts: Facts | None) -> Arm | None:
-        """The arm in which a row with these facts is seen, or None: the same conditions as `rows`, for the journal.
-        Whether a field of it is known at all is not among the facts."""
+        """The arm in which a row with these facts is seen, or None: the same conditions as `rows`, for the journal."""
         if facts is None or facts.status != "shared":
             return None
         arm = next((arm for arm in self.arms if facts.terms in arm.terms), None)
@@ -73,7 +68,7 @@ class View:
             return None
         if arm.terms != (0,) and (not facts.relay or (self.peer and facts.hops_left <= 0)):
             return None
-        return arm
+        return arm if facts.filled & self._known_by(arm) else None
 
     @property
     def _not_to_bits(self) -> int:
@@ -101,7 +96,17 @@ class View:
 
     def _known(self, arm: Arm) -> str:
         """A record is known only by at least one field beside the common ones."""
-        specs = [spec for name, spec in self.type.fields.items() if name in arm.projection.steps and not spec.common]
-        specs.sort(key=lambda spec: not spec.required)
-        columns = [f"t.{spec.name}__{arm.projection.steps[spec.name]}{null_test(spec)}" for spec in specs]
+        specs = sorted(self._telling(arm), key=lambda spec: not spec.required)
+        columns = [f"t.{spec.name}__{arm.projection.steps[spec.name]}{null_test(spec.kind)}" for spec in specs]
         return "(" + " OR ".join(f"{column} IS NOT NULL" for column in columns) + ")"
+
+    def _telling(self, arm: Arm) -> list[FieldSpec]:
+        """The fields by which a record of the arm is known."""
+        return [spec for name, spec in self.type.fields.items() if name in arm.projection.steps and not spec.common]
+
+    def _known_by(self, arm: Arm) -> int:
+        """The steps that `_known` asks for, as a mask."""
+        if arm.terms not in self.known:
+            steps = {(spec.name, arm.projection.steps[spec.name]) for spec in self._telling(arm)}
+            self.known[arm.terms] = sum(1 << bit for bit, each in enumerate(bits(self.type)) if each in steps)
+        return self.known[arm.terms]

@@ -82,6 +82,7 @@ def make_view(policy: Policy, viewer: Viewer, record_type: RecordType, terms: Se
         viewer.affiliation,
         record_type.key in PAIRWISE_TYPES and not viewer.at_home,
         own.key,
+        told,
     )
 
 
@@ -94,11 +95,10 @@ class _Draft:
     projection: Projection
     terms: list[int] = field(default_factory=list)
     above: set[str] = field(default_factory=set)
-    partner: bool = False
 
     def arm(self) -> Arm:
         """What was gathered."""
-        return Arm(tuple(self.terms), self.projection, frozenset(self.above), self.partner)
+        return Arm(tuple(self.terms), self.projection, frozenset(self.above))
 
     def add(self, tid: int, told: Labels, terms: Terms | None) -> None:
         """One more set of terms, with the fields that under them are not open for everyone."""
@@ -107,7 +107,6 @@ class _Draft:
             own = dict(told.get(name, ())).get(step, Tier.NETWORK)
             if own > Tier.OPEN or (terms is not None and terms.label(name, step) > Tier.OPEN):
                 self.above.add(name)
-            self.partner = self.partner or own >= Tier.PARTNER
 
 
 class TermsShelf:

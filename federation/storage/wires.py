@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from federation.records.base import FieldSpec
 from federation.records.places import ANCESTOR_COLUMNS
+from federation.records.rows import null_test
 from federation.storage.dialect import Dialect
 from federation.storage.shapes import PARTS, part_column
-from federation.storage.view import Arm, View, null_test
+from federation.storage.view import Arm, View
 
 Column = Callable[[str], str]
 
@@ -20,7 +21,7 @@ def values_json(sql: Dialect, view: View, arm: Arm, column: Column) -> str:
     for name, steps in wire_steps(view, arm):
         spec = view.type.fields[name]
         members = [_step(sql, spec, step, column, first=at == 0) for at, step in enumerate(steps)]
-        known = column(f"{name}__{steps[0]}{null_test(spec)}")
+        known = column(f"{name}__{steps[0]}{null_test(spec.kind)}")
         whole = sql.concat([sql.literal(f',"{name}":{{'), *members, "'}'"])
         fields.append(f"CASE WHEN {known} IS NULL THEN '' ELSE {whole} END")
     return sql.concat(["'{'", f"substr({sql.concat(fields)},2)", "'}'"])
@@ -38,7 +39,7 @@ def wire_steps(view: View, arm: Arm) -> tuple[tuple[str, tuple[str, ...]], ...]:
 def _step(sql: Dialect, spec: FieldSpec, step: str, column: Column, *, first: bool) -> str:
     base = f"{spec.name}__{step}"
     written = sql.concat([sql.literal(f'{"" if first else ","}"{step}":'), wire(sql, spec, base, column)])
-    return written if first else f"CASE WHEN {column(base + null_test(spec))} IS NULL THEN '' ELSE {written} END"
+    return written if first else f"CASE WHEN {column(base + null_test(spec.kind))} IS NULL THEN '' ELSE {written} END"
 
 
 def wire(sql: Dialect, spec: FieldSpec, base: str, column: Column) -> str:

@@ -89,15 +89,8 @@ def delete_rows(connection: Connection, type_key: str, rids: Sequence[int]) -> N
     table = record_table(type_key).name
     for part in chunks(rids):
         _where_rid(connection, f"DELETE FROM {table} WHERE rid IN :rids", part)  # noqa: S608  (no values in it)
-    forget_provenance(connection, type_key, rids)
     if connection.dialect.name == "sqlite":
         _delete_words(connection, type_key, rids)
-
-
-def forget_provenance(connection: Connection, type_key: str, rids: Sequence[int]) -> None:
-    """Removes what was signed of rows and kept to be sent again."""
-    for part in chunks(rids):
-        _where_rid(connection, "DELETE FROM provenance_cache WHERE type = :type AND rid IN :rids", part, type=type_key)
 
 
 def set_statuses(connection: Connection, type_key: str, statuses: Iterable[tuple[int, str]]) -> None:

@@ -512,14 +512,14 @@ def received(
     signature = None
     if terms is not None and terms.relay and handling <= Tier.COMMUNITY:
         form = pv.signed_terms(terms)
-        version = pv.Version(origin, type_key, id, 1, int(handling), form)
+        version = pv.Version(origin, type_key, id, (1, 1, 1), int(handling), form)
         now = int(clock.at.timestamp())
         signed = pv.issue(
             version, pv.signed_values(sent, form), who.keys.provenance.signature, who.keys.secret, pv.expiry(now)
         )
         signature = pv.store(signed)
     path = (origin,) if relayable else ()
-    return rec, Put(type_key, id, origin, 1, 1, int(handling), terms, path, sent, signature)
+    return rec, Put(type_key, id, origin, (1, 1, 1), int(handling), terms, path, sent, signature)
 
 
 def take_in(node: Node, who: Foreign, pid: int, puts: Sequence[Put]) -> None:
