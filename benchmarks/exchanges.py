@@ -21,7 +21,7 @@ import orjson
 
 from benchmarks import sampling
 from benchmarks.processes import HOST, ROOT, Server, cpu_seconds, free_port, served
-from federation.app import Node, create_home, open_node
+from federation.node import Node, create_home, open_node
 from federation.peers import agreements, trust
 from federation.records.registry import RECORD_TYPES
 from federation.settings import FILE_NAME, load_settings

@@ -16,8 +16,8 @@ import orjson
 
 from benchmarks import sampling, usual
 from benchmarks.processes import HOST, Server, cpu_seconds, free_port, served
-from federation.app import open_node
 from federation.keys.jose import signing_key
+from federation.node import open_node
 from federation.oauth import clients
 from federation.oauth.client import PeerSession
 from federation.outbound import Outbound

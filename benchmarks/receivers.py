@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from benchmarks.floor import FloorReceiver
-from federation.app import open_node
+from federation.node import open_node
 from federation.oauth.client import PeerSession
 from federation.outbound import StreamedResponse
 from federation.peers import agreements

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from federation.app import create_home, open_node
 from federation.intake import Incoming
+from federation.node import create_home, open_node
 from federation.records.codes import load
 from federation.records.registry import RECORD_TYPES
 from federation.settings import load_settings

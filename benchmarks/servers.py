@@ -24,7 +24,8 @@ KINDS = {
 
 def node_app(home: Path) -> Any:
     """The node as it is deployed, without its background work: sweeping is not part of a request."""
-    from federation.app import build, open_node
+    from federation.app import build
+    from federation.node import open_node
     from federation.settings import load_settings
 
     return build(open_node(load_settings(home, {}, {})[0]), background=False)

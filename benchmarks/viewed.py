@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from benchmarks.sampling import PUBLIC
-from federation.app import Node, open_node
 from federation.gate import Gate
+from federation.node import Node, open_node
 from federation.policies.ladders import tier_opening
 from federation.policies.rules import Opening, Policy, Rule
 from federation.policies.tiers import SCOPED_TIERS, Tier, scope_for

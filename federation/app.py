@@ -1,4 +1,4 @@
-"""The composition root: the only place that builds a node's parts and wires them together.
+"""The web edge of a node: the only place that puts its routes together and wires them to its parts.
 
 It decides nothing itself; what a viewer sees is the gate's, what may enter the intake's.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,46 +20,19 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from federation.audit import Ledger
 from federation.console.setup import setup_routes
-from federation.errors import FederationError, Unavailable
-from federation.gate import Gate
-from federation.intake import Incoming, Intake
-from federation.keys import NodeKeys, create_keys, load_keys
-from federation.oauth.client import PeerSession
-from federation.oauth.clients import registered_clients
-from federation.oauth.realm import Realm, first_of
+from federation.errors import FederationError
+from federation.node import Node, open_node, run_background
 from federation.oauth.resource import ResourceServer
 from federation.oauth.routes import routes as oauth_routes
-from federation.outbound import Outbound
-from federation.peers.agreements import partners, registered_peers
-from federation.peers.holding import Holding
-from federation.peers.loop import ExchangeLoop
-from federation.peers.pull import Puller
+from federation.peers.agreements import partners
 from federation.peers.routes import exchange_routes
-from federation.peers.serve import Source
-from federation.peers.trust import Self
-from federation.policies.catalogue import Catalogue
-from federation.policies.loading import load_policy
-from federation.policies.terms import Labels, labels
-from federation.policies.tiers import ACTION_SCOPES, SCOPED_TIERS, scope_for
-from federation.policies.viewer import Viewer, ViewerKind
-from federation.records import lint
-from federation.records.codes import CodeLists
-from federation.records.codes import load as load_codes
-from federation.records.registry import catalogue as describe_types
+from federation.policies.viewer import Viewer
 from federation.schema.build import print_sdl
 from federation.schema.endpoint import GraphQLEndpoint
 from federation.schema.transport import graphql_app
-from federation.settings import Settings, checked, load_settings, write_settings
-from federation.storage.backup import back_up
-from federation.storage.database import Database, open_database
-from federation.storage.ids import network_id
-from federation.storage.migrating import migrate
-from federation.storage.policy_log import PolicyLog
-from federation.storage.sweeper import sweep
+from federation.settings import load_settings
 from federation.telemetry import configure_logging, logger
-from federation.world import World, real_world
 
 _log = logger("node")
 
@@ -72,165 +43,6 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-
-
-@dataclass(frozen=True)
-class Node:
-    """One node, opened: its parts, wired. Close it after use."""
-
-    settings: Settings
-    world: World
-    keys: NodeKeys
-    database: Database
-    codes: CodeLists
-    catalogue: Catalogue
-    policies: PolicyLog
-    ledger: Ledger
-    gate: Gate
-    intake: Intake
-    outbound: Outbound
-    realm: Realm
-    puller: Puller
-    source: Source
-
-    @property
-    def me(self) -> Self:
-        """The node as it presents itself to another."""
-        return self.source.me
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """Every scope that exists here."""
-        return self.realm.scopes
-
-    @property
-    def operator(self) -> Viewer:
-        """The viewer behind the command line: who can read the home's keys is a steward."""
-        return Viewer(ViewerKind.STEWARD, "operator", ACTION_SCOPES)
-
-    def exchange_loop(self) -> ExchangeLoop:
-        """The background exchange of this process."""
-        holder = f"{os.getpid()}-{self.world.draw('holder', str(os.getpid()), 6).hex()}"
-        return ExchangeLoop(
-            self.database,
-            self.world,
-            self.puller.sync,
-            holder,
-            interval=self.settings.exchange_interval,
-            let_go=self.puller.let_go,
-        )
-
-    def sweep(self) -> None:
-        """Writes down what only time changes: expiry, ended agreements, small cells, signatures to renew, retention."""
-        sweep(
-            self.database,
-            self.world,
-            self.codes,
-            lambda type_key: labels(self.policies.current(), type_key),
-            place_k=self.settings.place_k,
-        )
-        self.ledger.prune(self.world.now() - timedelta(days=self.settings.ledger_days))
-
-    def close(self) -> None:
-        """Lets go of the database and of connections to peers."""
-        self.outbound.close()
-        self.database.close()
-
-
-def create_home(home: Path, values: Mapping[str, Any], world: World | None = None) -> None:
-    """Makes a node home: settings file, keys, database, and a draft of the network's own record.
-
-    What is there already is never overwritten.
-    Raises SettingsInvalid for values that are not understood, before anything is written.
-    """
-    checked({**values, "home": home}, dict.fromkeys(values, "given"))
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_settings(home, values)
-    settings, _ = load_settings(home)
-    create_keys(home, world or real_world(), settings.url)
-    with closing(open_node(settings, world, migrating=True)) as node:
-        own = Incoming("network", {"name": settings.name, "scope": settings.scope}, network_id(node.keys.origin))
-        node.intake.import_many(node.operator, [own], confirm=True)
-
-
-def open_node(settings: Settings, world: World | None = None, *, migrating: bool = False) -> Node:
-    """Opens the node of these settings. `migrating` brings the database up to this version first, after a backup.
-
-    Raises SettingsInvalid (keys), PolicyInvalid (the policy file in the home), Unavailable (database).
-    """
-    world = world or real_world()
-    keys = load_keys(settings.home, world)
-    key = settings.database_key.get_secret_value().encode() if settings.database_key else None
-    database = open_database(settings.effective_database_url, key, statement_seconds=settings.statement_seconds)
-    try:
-        if migrating:
-            back_up(database, settings.home, world)
-            migrate(database)
-        return _wired(settings, world, keys, database)
-    except BaseException:
-        database.close()
-        raise
-
-
-def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database) -> Node:
-    codes, types = load_codes(), describe_types()
-    policies = PolicyLog(database, types, world)
-    _take_policy_file(settings, policies, types)
-    ledger = Ledger(database, world)
-    gate = Gate(database, policies.current, codes, ledger, keys.secret)
-    scopes = frozenset(scope_for(kind, tier) for kind in types.types for tier in SCOPED_TIERS) | ACTION_SCOPES
-
-    def labels_of(type_key: str) -> Labels:
-        return labels(policies.current(), type_key)
-
-    intake = Intake(
-        database,
-        codes,
-        world,
-        keys.origin,
-        lint.findings,
-        ledger=ledger,
-        labels=labels_of,
-        secret=keys.secret,
-        place_k=settings.place_k,
-        name=settings.name,
-    )
-    outbound = Outbound(settings.allow_private_peers, settings.ca_file)
-    realm = Realm(
-        settings.url,
-        keys,
-        database,
-        world,
-        first_of(registered_peers(database), registered_clients(database)),
-        scopes,
-    )
-    session = PeerSession(outbound, keys.peer, settings.url, world)
-    me = Self(settings.name, settings.url, keys)
-    return Node(
-        settings=settings,
-        world=world,
-        keys=keys,
-        database=database,
-        codes=codes,
-        catalogue=types,
-        policies=policies,
-        ledger=ledger,
-        gate=gate,
-        intake=intake,
-        outbound=outbound,
-        realm=realm,
-        puller=Puller(database, world, keys.origin, session, Holding(database, intake, codes)),
-        source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
-    )
-
-
-def _take_policy_file(settings: Settings, policies: PolicyLog, types: Catalogue) -> None:
-    """Puts the operator's file in force where it was changed by hand; a file that fails a check stops the start."""
-    try:
-        text = settings.policy_file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return
-    policies.apply(load_policy(text, types, str(settings.policy_file)))
 
 
 def create() -> Starlette:
@@ -367,25 +179,6 @@ async def _not_so(request: Request, error: Exception) -> Response:
 async def _broken(request: Request, error: Exception) -> Response:
     _log.error("request_broke", path=request.url.path, kind=type(error).__name__)
     return JSONResponse({"error": "INTERNAL", "message": "Something broke here; it was logged."}, 500, HEADERS)
-
-
-def run_background(node: Node, ending: threading.Event) -> None:
-    """Sweeps and exchanges until `ending` is set. Several processes may do so: leases keep their pulls apart."""
-    loop = node.exchange_loop()
-    loop.start()
-    try:
-        while True:
-            try:
-                node.sweep()
-                node.ledger.anchor()
-            except Unavailable as error:
-                _log.error("sweep_failed", code=error.code)
-            except Exception as error:  # the next round may find the disk or the database back
-                _log.error("sweep_broke", kind=type(error).__name__)
-            if ending.wait(node.settings.sweep_interval):
-                return
-    finally:
-        loop.stop()
 
 
 def public_schema(node: Node, *, federated: bool = False, directives: bool = True) -> str:

@@ -15,8 +15,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from federation import app as wiring
-from federation.app import Node, build, create_home, open_node
+from federation.app import build
 from federation.errors import SettingsInvalid, Unavailable
+from federation.node import Node, create_home, open_node
 from federation.settings import load_settings
 from federation.storage import backup
 from federation.storage.database import Database

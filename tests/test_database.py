@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -21,6 +22,7 @@ from federation.intake import Gone
 from federation.storage import database as module
 from federation.storage import postgres, sqlite
 from federation.storage.database import Database, check, migrate, open_database, pending
+from federation.storage.migrating import MIGRATIONS, revisions
 from federation.storage.pool import ReaderPool
 from tests.intake_world import NOTICE, RESOURCE, RIVER, Node, make_put
 
@@ -173,6 +175,13 @@ def test_an_error_says_nothing_of_what_was_written(database: Database) -> None:
         connection.execute(statement)
     assert "secret-token" not in str(failure.value)
     assert failure.value.__suppress_context__
+
+
+def test_the_newest_migration_by_name_is_the_one_that_follows_all_others() -> None:
+    """The names are what tells, without Alembic, whether a database is up to date."""
+    script = ScriptDirectory(str(MIGRATIONS))
+    assert [each.revision for each in script.walk_revisions()] == revisions()[::-1]
+    assert script.get_current_head() == revisions()[-1]
 
 
 def test_migrating_again_or_at_once_changes_nothing(database: Database) -> None:

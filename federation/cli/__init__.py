@@ -8,33 +8,22 @@ from collections.abc import Sequence
 
 import typer
 
-from federation.cli import access, audit, demo, formats, nodes, peer, policy, record, upkeep
+from federation.cli.nouns import Nouns
 from federation.cli.output import FAILED, Output
 from federation.errors import FederationError
 
 app = typer.Typer(
     name="federation",
-    help="A node for a human rights protection network.",
+    cls=Nouns,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _module in (demo, nodes):
-    _module.register(app)
-for _name, _group in (
-    ("peer", peer.app),
-    ("policy", policy.app),
-    ("record", record.app),
-    ("import", formats.import_app),
-    ("export", formats.export_app),
-    ("client", access.client_app),
-    ("token", access.token_app),
-    ("db", upkeep.db_app),
-    ("schema", upkeep.schema_app),
-    ("config", upkeep.config_app),
-    ("audit", audit.app),
-):
-    app.add_typer(_group, name=_name)
+
+
+@app.callback()
+def federation() -> None:
+    """A node for a human rights protection network."""
 
 
 def run(arguments: Sequence[str]) -> int:

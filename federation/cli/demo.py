@@ -29,13 +29,13 @@ import psycopg.sql
 import sqlalchemy
 import typer
 
-from federation.app import Node, create_home, open_node
 from federation.cli.access import write_private
 from federation.cli.importing import import_hsds, load_samples
 from federation.cli.output import Output
 from federation.cli.reading import list_records
 from federation.errors import FederationError, Unavailable
 from federation.formats.imports import ImportOptions
+from federation.node import Node, create_home, open_node
 from federation.oauth import clients
 from federation.oauth.accounts import add_account
 from federation.peers import agreements, state, trust
@@ -77,11 +77,6 @@ CLIENTS = (
     ("partner", "west", ("open", "community", "partner")),
     ("aurora-analyst", "aurora", ("open", "community", "partner")),
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("demo")(demo)
 
 
 def demo(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from federation.app import Node
 from federation.errors import Conflict
+from federation.node import Node
 from federation.oauth.accounts import add_account, has_steward, setup_link
 from federation.peers import agreements, state
 from federation.settings import FILE_NAME, load_settings

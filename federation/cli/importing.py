@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from federation.app import Node
 from federation.formats.csv_records import read_csv_records
 from federation.formats.hsds import documents, read_package
 from federation.formats.imports import ImportOptions, ImportReport, ImportRow, RowProblem, source_uuid
 from federation.intake import Incoming
+from federation.node import Node
 from federation.records import samples
 from federation.storage.ids import network_id
 

@@ -1,39 +1,27 @@
-"""`federation init | serve | worker | doctor | sync`: a node as a whole."""
+"""`federation init | doctor | sync`: a node as a whole."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
-from rich.progress import Progress
 
-from federation.app import Node, create_home, open_node, run_background
-from federation.cli.examining import examine, first_setup_link
-from federation.cli.listening import BoundedHead
+from federation.cli.examining import examine
 from federation.cli.options import HERE, DryRun, Home, Json, node_at
 from federation.cli.output import FINDINGS, Output
 from federation.errors import BadInput, FederationError, Unavailable
-from federation.oauth.accounts import has_steward
+from federation.node import Node, create_home
 from federation.peers import agreements
 from federation.peers.loop import Pulled, alone_with
-from federation.settings import FILE_NAME, load_settings
-from federation.telemetry import configure_logging
+from federation.settings import FILE_NAME
 
-MOST_CONNECTIONS = 500
-GRACE_SECONDS = 10
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 PATIENCE_SECONDS = 120
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    for command in (init, serve, worker, doctor, sync):
-        app.command()(command)
 
 
 def init(
@@ -55,55 +43,6 @@ def init(
         f"The home of {name} {done} at {home}. Nothing leaves it until you share records and grant scopes.\n"
         f"Next:  federation serve --home {home}",
     )
-
-
-def serve(
-    home: Home = HERE,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, max=32, help="Processes.")] = 1,
-) -> None:
-    """Serves the node: API, OAuth and exchange. Backs up and migrates the database first."""
-    settings, _ = load_settings(home)
-    configure_logging(settings.log_level)
-    node = open_node(settings, migrating=True)
-    try:
-        if not has_steward(node.database):
-            Output().note(f"No steward yet. Set one up within a day at:  {first_setup_link(node)}")
-    finally:
-        node.close()
-    os.environ["FEDERATION_HOME"] = str(home.resolve())
-    uvicorn.run(
-        "federation.app:create",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-        http=BoundedHead,
-        ws="none",
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_keep_alive=30,
-    )
-
-
-def worker(home: Home = HERE) -> None:
-    """Runs only the background work: exchange with the peers, and the sweeper."""
-    settings, _ = load_settings(home)
-    configure_logging(settings.log_level)
-    ending = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ending.set())
-    node = open_node(settings)
-    try:
-        run_background(node, ending)
-    finally:
-        node.close()
 
 
 def doctor(home: Home = HERE, json: Json = False) -> None:

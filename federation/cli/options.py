@@ -1,17 +1,17 @@
-"""Options that commands share, and the one way from a home directory to an opened node."""
+"""Options that commands share, and the one way from a home directory to an opened node, which alone imports it: a
+command that opens none, or only explains itself, does not wait for that."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.app import Node, open_node
-from federation.settings import load_settings
-from federation.telemetry import configure_logging
+if TYPE_CHECKING:
+    from federation.node import Node
 
 Home = Annotated[
     Path,
@@ -27,6 +27,10 @@ HERE = Path()
 @contextmanager
 def node_at(home: Path, **flags: object) -> Iterator[Node]:
     """The node at `home`, opened for one command and closed after it. Raises SettingsInvalid, PolicyInvalid."""
+    from federation.node import open_node
+    from federation.settings import load_settings
+    from federation.telemetry import configure_logging
+
     settings, _ = load_settings(home, flags)
     configure_logging("warning" if settings.log_level == "info" else settings.log_level, json=False)
     node = open_node(settings)

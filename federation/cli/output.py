@@ -1,4 +1,5 @@
-"""How commands speak: tables for people, JSON for programs, one sentence and an exit code for errors."""
+"""How commands speak: tables for people, JSON for programs, one sentence and an exit code for errors. What draws for
+people is imported when something is drawn."""
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 OK, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
 
@@ -30,11 +31,11 @@ class Output:
 
     @property
     def _out(self) -> Console:
-        return Console(soft_wrap=True, highlight=False)
+        return _console()
 
     @property
     def _err(self) -> Console:
-        return Console(stderr=True, soft_wrap=True, highlight=False)
+        return _console(stderr=True)
 
     def result(self, value: Mapping[str, Any], sentence: str) -> None:
         """One result: the mapping as JSON, or the sentence for a person."""
@@ -52,6 +53,9 @@ class Output:
         if not found:
             self._out.print(_plain(empty), markup=False)
             return
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column.replace("_", " "), overflow="fold")
@@ -77,6 +81,8 @@ class Output:
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:
         """A progress display for long work; silent with `--json` and where standard error is no terminal."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
         console = self._err
         bar = Progress(
             SpinnerColumn(),
@@ -98,6 +104,12 @@ class Output:
             for item in items:
                 yield item
                 bar.advance(task)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True, highlight=False)
 
 
 def _cell(value: object) -> str:

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from federation.app import Node
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
 from federation.cli.output import FINDINGS, Output
 from federation.errors import BadInput, NotFound
+from federation.node import Node
 from federation.peers import agreements
 from federation.policies.decide import decide, explain
 from federation.policies.loading import load_policy

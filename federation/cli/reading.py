@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from federation.app import Node
 from federation.gate import PageRequest, ShapeField
+from federation.node import Node
 from federation.peers import agreements, state
 from federation.records.registry import RECORD_TYPES
 

@@ -1,17 +1,13 @@
-"""Brings the schema of a database up to this version, and checks that it is the one the code expects."""
+"""Brings the schema of a database up to this version. What only Alembic can do is in `upgrading`, which is slow to
+import: it is needed where a migration is due or a schema is examined."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect
 
 from federation.errors import Unavailable
@@ -20,6 +16,7 @@ from federation.storage import tables
 if TYPE_CHECKING:
     from federation.storage.database import Database
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x46656465
 """Number of the advisory lock under which PostgreSQL is migrated; on SQLite the write transaction is the lock."""
 
@@ -32,13 +29,9 @@ def all_metadata() -> MetaData:
     return tables.metadata
 
 
-def compared(item: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
-    """Whether a thing of the schema takes part in comparisons: tables that are not in the metadata do not (text
-    indexes, Alembic's own), nor what is only made on PostgreSQL."""
-    del item, other
-    if kind == "table" and reflected:
-        return name in tables.metadata.tables
-    return not (kind == "index" and name in tables.POSTGRESQL_ONLY)
+def revisions() -> list[str]:
+    """The revisions that this version knows, oldest first: each migration's file is named after its own."""
+    return sorted(path.stem.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
@@ -46,58 +39,37 @@ def migrate(database: Database) -> tuple[str | None, str]:
 
     Safe to run from several processes at once and again. Raises Unavailable for a schema that is newer than the code.
     """
+    known = revisions()
     with database.write() as connection:
         if database.dialect == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
         before = revision(connection)
-        config = _config(connection)
-        known = ScriptDirectory.from_config(config)
-        if before is not None and before not in {script.revision for script in known.walk_revisions()}:
+        if before is not None and before not in known:
             raise Unavailable("The database was written by a newer version; install that version again.")
-        if before != known.get_current_head():
-            command.upgrade(config, "head")
-        return before, str(known.get_current_head())
+        if before != known[-1]:
+            from federation.storage.upgrading import upgrade
+
+            upgrade(connection)
+        return before, known[-1]
 
 
 def pending(database: Database) -> bool:
     """Whether `migrate` has something to do."""
     with database.read() as connection:
-        return revision(connection) != ScriptDirectory.from_config(_config(connection)).get_current_head()
+        return revision(connection) != revisions()[-1]
 
 
 def revision(connection: Connection) -> str | None:
     """The revision of a database; None where nothing was made yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return MigrationContext.configure(connection).get_current_revision()
+    found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    return found
 
 
 def check(database: Database) -> list[str]:
     """What differs between the schema of the database and that of the code, in words; empty if nothing."""
-    metadata = all_metadata()
+    from federation.storage.upgrading import differences
+
     with database.read() as connection:
-        context = MigrationContext.configure(connection, opts={"include_object": compared, "compare_type": True})
-        found = [str(difference) for difference in compare_metadata(context, metadata)]
-        return found + _indexes_missing(connection)
-
-
-def _indexes_missing(connection: Connection) -> list[str]:
-    """The indexes that only one of the databases has: text indexes, and those of positions on PostgreSQL."""
-    if connection.dialect.name == "sqlite":
-        wanted = {
-            f"{record_type.table}_fts"
-            for key, record_type in tables.RECORD_TYPES.items()
-            if tables.searched_columns(key)
-        }
-        there = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
-    else:
-        wanted = set(tables.POSTGRESQL_ONLY)
-        there = connection.exec_driver_sql("SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()")
-    return [f"the index {name} is missing" for name in sorted(wanted - {row[0] for row in there})]
-
-
-def _config(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
+        return differences(connection)

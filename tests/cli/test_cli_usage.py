@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from cli.conftest import Cli
 from federation.cli import app
+from federation.cli.nouns import NOUNS
 
 COMMANDS = {
     "demo": (),
@@ -57,6 +59,35 @@ def test_every_command_of_the_interface_exists_and_explains_itself(words: tuple[
     assert (shown.code, shown.err) == (0, "")
     assert command(*words).help
     assert "Usage: " in shown.out
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself(cli: Cli) -> None:
+    shown = " ".join(cli("--help").out.split())
+    for noun in NOUNS:
+        says = command(noun).help.partition("\n")[0]
+        assert f" {noun} {NOUNS[noun].says}" in shown
+        assert says == NOUNS[noun].says or says.startswith(f"{NOUNS[noun].says} "), noun
+
+
+def test_a_command_imports_what_it_needs_and_not_what_others_need(home: Path) -> None:
+    """Each of these takes longer to import than a simple command may take to run."""
+    slow = {"sqlalchemy", "alembic", "strawberry", "uvicorn", "psycopg", "structlog", "phonenumbers"}
+    of_a_server = {"alembic", "strawberry", "uvicorn", "starlette"}
+    for words, unwanted in (
+        (("--help",), slow | {"rich", "pydantic"}),
+        (("config", "show"), slow),
+        (("record", "list"), of_a_server),
+    ):
+        told = f"from federation.cli import run; run({[*words]!r}); import sys; print(*sys.modules, file=sys.stderr)"
+        ended = subprocess.run(
+            [sys.executable, "-c", told],
+            env=os.environ | {"FEDERATION_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ended.stdout
+        assert unwanted & set(ended.stderr.split()) == set(), words
 
 
 def test_every_option_and_command_says_what_it_is() -> None:

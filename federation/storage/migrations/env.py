@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from federation.storage.migrating import all_metadata, compared
+from federation.storage.migrating import all_metadata
+from federation.storage.upgrading import compared
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,15 +1,13 @@
-"""`federation db | schema | config`: the database's shape, the API's schema, and where each setting came from."""
+"""`federation db …`: the database and its shape."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
-from pydantic import SecretStr
 
-from federation.app import public_schema
 from federation.cli.moving import move_database
-from federation.cli.options import HERE, Home, Json, Yes, node_at
+from federation.cli.options import HERE, Home, Json, Yes
 from federation.cli.output import FINDINGS, Output
 from federation.settings import Settings, load_settings
 from federation.storage.backup import back_up
@@ -18,16 +16,14 @@ from federation.storage.migrating import check as check_schema
 from federation.storage.migrating import migrate
 from federation.world import real_world
 
-db_app = typer.Typer(no_args_is_help=True, help="The database.")
-schema_app = typer.Typer(no_args_is_help=True, help="The GraphQL schema.")
-config_app = typer.Typer(no_args_is_help=True, help="The settings.")
+app = typer.Typer(no_args_is_help=True, help="The database.")
 
 
 def _key(settings: Settings) -> bytes | None:
     return settings.database_key.get_secret_value().encode() if settings.database_key else None
 
 
-@db_app.command()
+@app.command()
 def upgrade(home: Home = HERE, json: Json = False) -> None:
     """Brings the tables to this version, after a backup."""
     settings, _ = load_settings(home)
@@ -40,7 +36,7 @@ def upgrade(home: Home = HERE, json: Json = False) -> None:
     Output(json).result({"backup": str(kept) if kept else None}, "The database is up to date.")
 
 
-@db_app.command()
+@app.command()
 def check(home: Home = HERE, json: Json = False) -> None:
     """Compares the tables with what this version expects; exit 3 where they differ."""
     settings, _ = load_settings(home)
@@ -55,7 +51,7 @@ def check(home: Home = HERE, json: Json = False) -> None:
         raise typer.Exit(FINDINGS)
 
 
-@db_app.command()
+@app.command()
 def move(
     target: Annotated[str, typer.Argument(help="postgresql://… or sqlite:///… of an empty database.")],
     home: Home = HERE,
@@ -71,33 +67,3 @@ def move(
         task = bar.task_ids[0]
         copied = move_database(settings, target, lambda done: bar.update(task, completed=done))
     out.result({"rows": copied}, f"{copied} rows are copied. Set `database_url` in federation.toml to use them.")
-
-
-@schema_app.command("print")
-def print_schema(
-    federated: Annotated[bool, typer.Option("--federated", help="As a subgraph of Apollo Federation.")] = False,
-    directives: Annotated[bool, typer.Option(help="With the scopes that open each field.")] = True,
-    home: Home = HERE,
-) -> None:
-    """Prints the schema (SDL), with the scopes that open each field."""
-    with node_at(home) as node:
-        Output().text(public_schema(node, federated=federated, directives=directives))
-
-
-@config_app.command()
-def show(
-    home: Home = HERE,
-    json: Json = False,
-    origin: Annotated[bool, typer.Option("--origin", help="Where each came from.")] = False,
-) -> None:
-    """Shows the settings in force; secrets only as set or not."""
-    settings, origins = load_settings(home)
-    rows = []
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr) or (name == "database_url" and value):
-            value = "(set)"
-        elif isinstance(value, frozenset | tuple):
-            value = sorted(value)
-        rows.append({"setting": name, "value": value, **({"origin": origins[name]} if origin else {})})
-    Output(json).rows(("setting", "value", *(("origin",) if origin else ())), rows, "")
