@@ -124,11 +124,21 @@ class _Protected:
 
 
 def _schema_route(node: Node) -> Callable[[Request], Any]:
-    text = public_schema(node)
+    """The schema as text, made when it is first asked for under a policy: that takes as long as half a start."""
+    made: dict[str, str] = {}
+    turn = threading.Lock()
+
+    def text() -> str:
+        version = node.policies.current().version
+        with turn:
+            if version not in made:
+                made.clear()
+                made[version] = public_schema(node)
+            return made[version]
 
     async def answer(request: Request) -> Response:
         del request
-        return PlainTextResponse(text, headers=HEADERS)
+        return PlainTextResponse(await anyio.to_thread.run_sync(text), headers=HEADERS)
 
     return answer
 

@@ -15,9 +15,10 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from federation import app as wiring
-from federation.app import build
+from federation.app import build, public_schema
 from federation.errors import SettingsInvalid, Unavailable
 from federation.node import Node, create_home, open_node
+from federation.policies.loading import load_policy
 from federation.settings import load_settings
 from federation.storage import backup
 from federation.storage.database import Database
@@ -111,6 +112,16 @@ def test_another_method_is_refused_with_those_that_are_taken(method: str, path: 
 def test_the_node_is_live_and_ready(web: TestClient) -> None:
     assert web.get("/health/live").json() == {"status": "live"}
     assert web.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_the_schema_tells_the_scopes_of_the_policy_in_force(node: Node) -> None:
+    with TestClient(build(node, background=False), base_url=URL) as web:
+        before = web.get("/graphql/schema.graphql").text
+        node.policies.apply(load_policy('[resource]\ntitle = "partner"\n', node.catalogue))
+        after = web.get("/graphql/schema.graphql").text
+        assert after == public_schema(node) != before
+        node.policies.rollback()
+        assert web.get("/graphql/schema.graphql").text == before
 
 
 def test_a_database_that_is_away_is_not_ready_and_not_told_in_detail(

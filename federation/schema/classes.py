@@ -74,6 +74,13 @@ class Catalog:
 
     names: dict[str, Any] = field(default_factory=lambda: {"Optional": Optional, "ID": strawberry.ID})
     scalars: dict[object, ScalarDefinition] = field(default_factory=dict)
+    annotations: dict[str, StrawberryAnnotation] = field(default_factory=dict)
+
+    def annotation(self, type_: str) -> StrawberryAnnotation:
+        """A type as Strawberry reads it. Thousands of fields share a few hundred, each of which is read once."""
+        if type_ not in self.annotations:
+            self.annotations[type_] = StrawberryAnnotation(type_, namespace=self.names)
+        return self.annotations[type_]
 
     def scalar(
         self,
@@ -126,14 +133,14 @@ class Catalog:
         self.names[name] = made_class
         for each in made_class.__strawberry_definition__.fields:
             if each.python_name in annotations:
-                each.type_annotation = StrawberryAnnotation(annotations[each.python_name], namespace=self.names)
+                each.type_annotation = self.annotation(annotations[each.python_name])
         return made_class
 
     def _field(self, slot: Slot, kind: str) -> FetchedField:
         made = FetchedField(
             python_name=slot.name + "_" if iskeyword(slot.name) else slot.name,
             graphql_name=slot.name,
-            type_annotation=StrawberryAnnotation(slot.type, namespace=self.names),
+            type_annotation=self.annotation(slot.type),
             description=slot.meaning,
             directives=slot.directives,
             **({"default": slot.default} if kind == "input" else {}),
@@ -143,7 +150,7 @@ class Catalog:
             StrawberryArgument(
                 python_name=one.name,
                 graphql_name=one.name,
-                type_annotation=StrawberryAnnotation(one.type, namespace=self.names),
+                type_annotation=self.annotation(one.type),
                 description=one.meaning,
                 default=one.default,
             )
