@@ -20,9 +20,10 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/.ready
 	@$(BIN)/federation demo $(DEMO)
 
-# Lint, types, import contracts, every test, coverage of the parts that must be covered whole.
+# Lint, types, import contracts, every test, coverage of the parts that must be covered whole. The tests of a file stay
+# together, so that what they share is made once; files start in order, the running demonstrations first.
 test: .venv/.ready check
-	$(BIN)/pytest -n 2 --dist loadgroup --cov -q $(TESTS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov -q $(TESTS)
 
 check: .venv/.ready
 	$(BIN)/ruff check federation tests benchmarks

@@ -17,8 +17,6 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
-pytestmark = pytest.mark.xdist_group("readme")
-
 
 def block(language: str, holding: str) -> str:
     """The one block of that language that holds a text."""

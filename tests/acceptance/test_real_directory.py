@@ -23,10 +23,7 @@ from federation.peers.provenance import expires_of
 PACKAGE = Path(__file__).parents[3] / "shared" / "data" / "miami-211-hsds-1.1.zip"
 SERVICES = 4089
 
-pytestmark = [
-    pytest.mark.skipif(not PACKAGE.exists(), reason=f"the real directory is not there: {PACKAGE.name}"),
-    pytest.mark.xdist_group("directory"),
-]
+pytestmark = pytest.mark.skipif(not PACKAGE.exists(), reason=f"the real directory is not there: {PACKAGE.name}")
 
 
 @pytest.fixture(scope="module")

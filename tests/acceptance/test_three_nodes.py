@@ -17,8 +17,6 @@ from acceptance.caller import Caller, get
 from acceptance.federation_demo import NAMES, RunningDemo, ready, wait_until
 from acceptance.holdings import contents, count_of, in_files, query, received
 
-pytestmark = pytest.mark.xdist_group("nodes")
-
 SECONDS = 90
 """How long a change may take over both links here; the demonstration pulls every two seconds."""
 
