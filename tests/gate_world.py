@@ -154,7 +154,7 @@ def random_amount(rng: random.Random) -> dict[str, Any]:
     """An amount in EUR or another currency, sometimes open at one end."""
     low = rng.randint(0, 60000)
     high = None if rng.random() < 0.2 else str(low + rng.randint(0, 20000))
-    return {"minimum": str(low), "maximum": high, "currency": rng.choice(("EUR", "USD", "KES"))}
+    return {"minimum": str(low), "maximum": high, "currency": rng.choice(("EUR", "USD", "KPW"))}
 
 
 def random_document(rng: random.Random, record_type: RecordType) -> dict[str, Any]:

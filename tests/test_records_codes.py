@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from decimal import Decimal
 from importlib import resources
 
@@ -223,9 +224,29 @@ def test_names_come_in_the_language_asked_for_and_fall_back_to_english() -> None
 def test_only_currencies_with_a_rate_are_converted() -> None:
     assert CODES.eur(Decimal("655.957"), "XOF") == 1
     assert CODES.eur(Decimal(7), "EUR") == 7
-    assert CODES.eur(Decimal(7), "KES") is None
-    assert CODES.known("currency", "KES")
+    assert CODES.eur(Decimal("1.0389"), "USD") == 1
+    assert CODES.eur(Decimal("135.617"), "KES") == 1
+    assert CODES.eur(Decimal(7), "KPW") is None
+    assert CODES.known("currency", "KPW")
     assert not CODES.known("currency", "XXX")
+
+
+def test_each_table_of_rates_names_its_source_and_date_and_no_currency_twice() -> None:
+    tables = next(each for each in files() if each["list"] == "eur_rates")["tables"]
+    assert isinstance(tables, list)
+    seen: set[str] = set()
+    for table in tables:
+        assert date.fromisoformat(table["date"]) <= date(2025, 1, 1)
+        assert table["source"]
+        assert table["licence"]
+        assert not seen & set(table["rates"])
+        seen |= set(table["rates"])
+        assert all(Decimal(rate) > 0 for rate in table["rates"].values())
+
+
+def test_the_currencies_that_networks_use_most_have_a_rate() -> None:
+    often = "BDT CDF COP EGP ETB GHS GTQ HNL KES MAD MWK MZN NGN NPR PEN PKR RWF TND TZS UAH UGX XAF XOF ZMW"
+    assert [code for code in often.split() if CODES.eur(Decimal(1), code) is None] == []
 
 
 def test_a_list_that_does_not_exist_is_an_error() -> None:

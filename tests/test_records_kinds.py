@@ -129,7 +129,7 @@ REFUSED: list[tuple[Kind, Any]] = [
     (Amount(), {"value": True, "currency": "EUR"}),
     (Amount(), {"minimum": "2", "maximum": "1", "currency": "EUR"}),
     (Amount(), "10 EUR"),
-    (AmountBand(), {"value": "10", "currency": "KES"}),
+    (AmountBand(), {"value": "10", "currency": "KPW"}),
     (AmountBand(), {"minimum": "7", "maximum": "1000", "currency": "EUR", "precision": "BAND"}),
     (Count(), -1),
     (Count(), False),
@@ -341,19 +341,19 @@ def test_a_range_of_amounts_falls_into_all_bands_that_it_touches() -> None:
 
 def test_a_currency_without_a_rate_has_no_band_and_no_bounds() -> None:
     kind = Amount()
-    for value in ({"value": "9", "currency": "KES"}, {"maximum": "9", "currency": "KES"}):
+    for value in ({"value": "9", "currency": "KPW"}, {"maximum": "9", "currency": "KPW"}):
         home = kind.check(value)
         assert kind.generalise(home, "band", HERE) is None
     exact = kind.encode(kind.generalise(home, "exact", HERE), "exact", HERE)
     assert exact == {
         "__min": None,
         "__max": "9",
-        "__cur": "KES",
+        "__cur": "KPW",
         "__p": "EXACT",
         "__lo": UNKNOWN_NUMBER[0],
         "__hi": UNKNOWN_NUMBER[1],
     }
-    half_open = kind.generalise(kind.check({"minimum": "9", "currency": "KES"}), "exact", HERE)
+    half_open = kind.generalise(kind.check({"minimum": "9", "currency": "KPW"}), "exact", HERE)
     assert kind.encode(half_open, "exact", HERE)["__lo"] == UNKNOWN_NUMBER[0]
 
 

@@ -42,7 +42,7 @@ AREAS = st.sampled_from(
     [HERE.codes.codes("area")[i] for i in range(0, 5327, 13)] + ["KE", "KE-30", "001", "014", "AQ", "XK"]
 )
 MONEY = st.decimals(0, 200000, places=2).map(str)
-CURRENCIES = st.sampled_from(["EUR", "USD", "XOF", "KES"])
+CURRENCIES = st.sampled_from(["EUR", "USD", "XOF", "KPW"])
 
 
 SMALL = [("country", "KE"), ("sub_region", "014"), ("m49", "202"), ("subdivision", "KE-30")]

@@ -145,7 +145,7 @@ class CodeLists:
         return self._macro.get(primary, primary)
 
     def eur(self, amount: Decimal, currency: str) -> Decimal | None:
-        """An amount in EUR by the dated table shipped, or None for a currency without a rate."""
+        """An amount in EUR by the dated tables shipped, or None for a currency without a rate."""
         rate = self._rates.get(currency)
         return None if rate is None else amount / rate
 
@@ -207,7 +207,9 @@ def _load(extra: tuple[Area, ...]) -> CodeLists:
         areas=MappingProxyType(areas),
         languages=MappingProxyType(files["language"]),
         currencies=MappingProxyType(files["currency"]["names"]),
-        rates=MappingProxyType({code: Decimal(rate) for code, rate in files["eur_rates"]["rates"].items()}),
+        rates=MappingProxyType(
+            {code: Decimal(rate) for table in files["eur_rates"]["tables"] for code, rate in table["rates"].items()}
+        ),
         version=digest.hexdigest()[:16],
     )
 
