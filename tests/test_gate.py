@@ -46,7 +46,7 @@ from federation.records.rows import step_columns
 from federation.storage.bounded import Bounded
 from federation.storage.cost import check_fields
 from federation.storage.database import Database
-from federation.storage.ids import global_id, pairwise_id, parse_global_id
+from federation.storage.ids import PAIRWISE_ORIGIN, global_id, pairwise_id, parse_global_id
 
 GRANT = {"title": "Emergency grant", "kind": "emergency_grant", "area": "KE-30", "expectations": "No travel."}
 ID = bytes(range(16))
@@ -316,7 +316,7 @@ def test_needs_have_ids_and_pseudonyms_of_their_own_for_each_viewer(database: Da
     assert all(len(name) == 20 for name in names)
     for who, page in ((PARTNER, one), (other, two)):
         expected = sorted(pairwise_id(SECRET, who.subject, bytes([n]) * 16) for n in range(1, 8))
-        assert [parse_global_id(row.gid) for row in page.rows] == [("need", bytes(7), each) for each in expected]
+        assert [parse_global_id(row.gid) for row in page.rows] == [("need", PAIRWISE_ORIGIN, each) for each in expected]
         assert all(json.loads(row.json)["origin"] is None for row in page.rows)
         assert json.loads(page.rows[0].json)["id"] == page.rows[0].gid
         found = made.gate.get(who, page.rows[3].gid, shape)

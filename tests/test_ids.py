@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,15 +26,23 @@ ids = st.binary(min_size=16, max_size=16)
 @given(st.sampled_from(list(RECORD_TYPES)), st.text(min_size=1, max_size=43), ids)
 def test_a_global_id_is_read_as_it_was_written(type_key: str, origin: str, id: bytes) -> None:
     gid = global_id(type_key, origin, id)
-    assert len(gid) == 32
+    assert len(gid) == 44
     assert "=" not in gid
     assert parse_global_id(gid) == (type_key, origin_mark(origin), id)
 
 
-@pytest.mark.parametrize("gid", ["", "A" * 31, "A" * 33, "A" * 31 + "=", "A" * 31 + "!", "ü" * 32, "_" * 32, "A" * 36])
+@pytest.mark.parametrize(
+    "gid", ["", "A" * 32, "A" * 43, "A" * 45, "A" * 43 + "=", "A" * 43 + "!", "ü" * 44, "_" * 44, "A" * 48]
+)
 def test_what_is_no_id_is_not_found(gid: str) -> None:
     with pytest.raises(NotFound):
         parse_global_id(gid)
+
+
+def test_an_origin_is_marked_by_128_bits_of_its_hash() -> None:
+    mark = origin_mark("river")
+    assert len(mark) == 16
+    assert mark == hashlib.sha256(b"river").digest()[:16]
 
 
 def test_a_need_shows_no_origin() -> None:

@@ -1,4 +1,7 @@
-"""Ids as they are shown: a type, an origin's mark and 16 random bytes in one text. They tell no time and no order."""
+"""Ids as they are shown: a type, an origin's mark and 16 random bytes in one text. They tell no time and no order.
+
+The mark is long enough that nobody can make a key whose mark is another origin's.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from federation.errors import NotFound
 from federation.records.registry import RECORD_TYPES
 
 ID_BYTES = 16
-ORIGIN_BYTES = 7
+ORIGIN_BYTES = 16
 PAIRWISE_ORIGIN = bytes(ORIGIN_BYTES)
 """Stands in the place of the origin of a Need, which is shown under an id that differs per viewer."""
 
@@ -20,12 +23,12 @@ _INDEX = {key: index for index, key in enumerate(_KEYS)}
 
 
 def origin_mark(thumbprint: str) -> bytes:
-    """The first 7 bytes of the SHA-256 of an origin's thumbprint; zeros for the empty one (a Need's)."""
+    """The first 16 bytes of the SHA-256 of an origin's thumbprint; zeros for the empty one (a Need's)."""
     return hashlib.sha256(thumbprint.encode()).digest()[:ORIGIN_BYTES] if thumbprint else PAIRWISE_ORIGIN
 
 
 def global_id(type_key: str, origin_thumbprint: str, id: bytes) -> str:
-    """The id as shown: base64url of (type index, origin's mark, 16 bytes), 32 characters. KeyError for no type."""
+    """The id as shown: base64url of (type index, origin's mark, 16 bytes), 44 characters. KeyError for no type."""
     return base64.urlsafe_b64encode(bytes([_INDEX[type_key]]) + origin_mark(origin_thumbprint) + id).decode()
 
 
