@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from exchange_nodes import COMMUNITY, PARTNER, STEWARD, Clock, Net, Node, copy_of, link
+from exchange_nodes import COMMUNITY, PARTNER, STEWARD, Clock, Exchanged, Net, Node, copy_of, link
 
 from federation.errors import BadInput, Conflict, Unavailable
 from federation.peers import agreements, serve, state
@@ -17,7 +17,7 @@ from federation.peers.pull import ReconcileNeeded
 from federation.peers.state import prune_served, renew_incarnation
 from federation.peers.wire import AnswerBroken, Caps, compressed, decompressed
 from federation.storage import journal
-from federation.storage.tables import quarantine
+from federation.storage.tables import origins, quarantine
 
 
 @pytest.fixture
@@ -609,3 +609,25 @@ def test_a_request_of_another_form_is_refused(river, west, asked):
 def test_a_cursor_that_is_none_begins_anew(river, west, cursor):
     with pytest.raises(serve.Reconcile):
         serve.changes(river.source, west.me.issuer, {"incarnation": None, "epoch": None, "cursor": cursor})
+
+
+def test_a_name_that_a_hub_makes_up_is_kept_without_what_a_terminal_obeys(net, river, west, make):
+    aurora = make("aurora")
+    link(west, aurora)
+    west.grant("aurora", COMMUNITY)
+    river.add()
+    west.sync("river")
+
+    def renamed(exchanged: Exchanged, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        for line in lines(blocks):
+            item = orjson.loads(line)
+            if item.get("k") == "origin" and exchanged.reader == aurora.me.issuer:
+                item["name"] = "\x1b]0;PWNED\x07\x1b[2J\u202erevir [/b]\n"
+            yield orjson.dumps(item) + b"\n"
+
+    net.bend = renamed
+    aurora.sync("west")
+    assert len(aurora.rows()) == 1
+    with aurora.database.read() as conn:
+        names = {row.thumbprint: row.name for row in conn.execute(origins.select())}
+    assert names[river.me.keys.origin] == "0;PWNED2Jrevir /b"

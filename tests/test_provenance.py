@@ -306,3 +306,33 @@ def test_hand_overs_that_fork_are_refused():
 def test_a_private_key_on_an_origin_line_is_refused():
     with pytest.raises(ProvenanceInvalid):
         origins.from_item({"jwk": key().jwk, "name": "river"})
+
+
+HOSTILE_NAMES = [
+    ("\x1b]0;PWNED\x07\x1b[2Jriver", "]0;PWNED2Jriver".replace("]", "")),
+    ("river\x9b31m", "river31m"),
+    ("\u202erevir\u202c \u2067west\u2069", "revir west"),
+    ("ri\u200bver\u061c\u200f\ufeff\u2060", "river"),
+    ("river\r\nfake-row\u2028west", "river fake-row west"),
+    ("[link=https://evil.example]river[/link]", "link=https://evil.exampleriver/link"),
+    ("--help", "help"),
+    ("\ud800\ue000\U000e0041river", "river"),
+    ("Réseau\u00a0du Fleuve", "Réseau du Fleuve"),
+    ("شبکه رود", "شبکه رود"),
+    ("r" * 200, "r" * 80),
+]
+
+
+@pytest.mark.parametrize(("name", "shown"), HOSTILE_NAMES)
+def test_the_name_on_an_origin_line_is_cleaned(name, shown):
+    item = {"jwk": key().public_jwk, "name": name}
+    origin = origins.from_item(item)
+    assert origin.name == shown
+    assert origins.from_item(origins.to_item(origin)).name == shown
+    assert origins.stored(name, json.dumps(dict(origin.jwk)), None).name == shown
+
+
+@pytest.mark.parametrize("name", ["", " \t", "\u202e", "[]", "---", "\x1b"])
+def test_an_origin_without_a_name_to_show_goes_by_its_thumbprint(name):
+    origin = origins.from_item({"jwk": key().public_jwk, "name": name})
+    assert origin.name == origin.thumbprint[:8]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OK, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 Item = TypeVar("Item")
 
@@ -40,7 +40,7 @@ class Output:
     def result(self, value: Mapping[str, Any], sentence: str) -> None:
         """One result: the mapping as JSON, or the sentence for a person."""
         if self.json:
-            typer.echo(orjson.dumps(value, default=str).decode())
+            typer.echo(_json(value))
         else:
             self._out.print(_plain(sentence), markup=False)
 
@@ -48,7 +48,7 @@ class Output:
         """A list: JSON array, or a table whose empty state says what to do next."""
         found = list(rows)
         if self.json:
-            typer.echo(orjson.dumps(found, default=str).decode())
+            typer.echo(_json(found))
             return
         if not found:
             self._out.print(_plain(empty), markup=False)
@@ -74,7 +74,7 @@ class Output:
     def error(self, message: str, *, code: str) -> None:
         """One sentence with its code, on standard error; with `--json` an object on standard output."""
         if self.json:
-            typer.echo(orjson.dumps({"error": {"code": code, "message": message}}).decode())
+            typer.echo(_json({"error": {"code": code, "message": message}}))
         else:
             self._err.print(_plain(f"{code}: {message}"), markup=False, style="red")
 
@@ -120,6 +120,12 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(str(item) for item in value) or "–"
     return str(value)
+
+
+def _json(value: object) -> str:
+    """JSON that a terminal shows as it is: what it would obey is escaped, and means the same to a program."""
+    text = orjson.dumps(value, default=str).decode()
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,6 @@
 """Origins: whose word a record is. An origin is the thumbprint of its first provenance key, and its key travels with
 its first record; later keys count only by a hand-over that the key before signed. A hub can invent an origin but
-never speak for one. The name beside it is hearsay until the origin is a peer.
+never speak for one. The name beside it is hearsay until the origin is a peer, and cleaned whoever sent it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from federation.peers import provenance as pv
 from federation.peers.provenance import ProvenanceInvalid, Sign
 
 MAX_HANDOVERS = 32
+LONGEST_NAME = 80
 _HEADER = b64(b'{"alg":"ES256","typ":"handover+jwt"}')
 
 
@@ -28,6 +29,14 @@ class Origin:
     jwk: Mapping[str, str]
     handovers: tuple[str, ...]
     key: PublicKey
+
+
+def plain_name(name: str) -> str:
+    """A name that others chose as it may be printed, typed and passed on: one line of at most 80 characters without
+    controls, marks of direction and other unseen signs, without the brackets of markup, and no option of a command.
+    May be empty."""
+    seen = "".join(sign for sign in " ".join(name.split()) if sign.isprintable() and sign not in "[]")
+    return seen.lstrip("- ")[:LONGEST_NAME].rstrip()
 
 
 def load_key(jwk: Mapping[str, Any]) -> PublicKey:
@@ -49,7 +58,8 @@ def hand_over(origin: str, sign: Sign, next_jwk: Mapping[str, Any]) -> str:
 
 
 def origin_of(name: str, jwk: Mapping[str, Any], handovers: Sequence[str] = ()) -> Origin:
-    """An origin from its first key and the statements since, each checked by the key before it.
+    """An origin from its first key and the statements since, each checked by the key before it. Where nothing is left
+    of its name, the beginning of its thumbprint stands for it.
 
     Raises ProvenanceInvalid for a statement that is not signed by the key before or speaks of another origin.
     """
@@ -59,7 +69,7 @@ def origin_of(name: str, jwk: Mapping[str, Any], handovers: Sequence[str] = ()) 
         raise ProvenanceInvalid("An origin has more hand-over statements than are read.")
     for statement in handovers:
         key = _next_key(thumbprint, key, statement)
-    return Origin(thumbprint, name[:200], dict(first.jwk), tuple(handovers), key)
+    return Origin(thumbprint, plain_name(name) or thumbprint[:8], dict(first.jwk), tuple(handovers), key)
 
 
 def _next_key(origin: str, key: PublicKey, statement: str) -> PublicKey:

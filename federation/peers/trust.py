@@ -22,7 +22,7 @@ from federation.keys import NodeKeys, PublicKey, SignatureRefused, b64
 from federation.outbound import Outbound
 from federation.peers import agreements, state
 from federation.peers.agreements import PEERS, Partner
-from federation.peers.origins import load_key
+from federation.peers.origins import load_key, plain_name
 from federation.peers.provenance import ProvenanceInvalid
 from federation.storage.database import Database
 from federation.storage.peering import Invitation, pin_origin
@@ -38,7 +38,6 @@ MAX_JOIN_BYTES = 16_384
 _PREFIX = "federation-invite-"
 _JOIN, _JOINED, _ORIGIN = "federation-join+jwt", "federation-joined+jwt", "federation-origin+jwt"
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
-LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def _read_presentation(token: str, typ: str, audience: str, world: World) -> _Pr
     except (ValueError, ProvenanceInvalid):
         raise BadInput("The other node's statement lacks its code or its provenance key.") from None
     _check_possession(claims.get("proof"), provenance, _proof_claims(audience, code, key.thumbprint))
-    return _Presented(str(issuer), _plain_name(name, str(issuer)), code, key, provenance)
+    return _Presented(str(issuer), _own_name(name, str(issuer)), code, key, provenance)
 
 
 def _check_possession(proof: object, provenance: PublicKey, expected: dict[str, str]) -> None:
@@ -162,12 +161,10 @@ def _is_origin(url: object) -> bool:
     return isinstance(url, str) and len(url) <= 300 and _ADDRESS.fullmatch(url) is not None
 
 
-def _plain_name(name: str, issuer: str) -> str:
+def _own_name(name: str, issuer: str) -> str:
     """The name that a node gives itself; its host where that is no name to print or type in a terminal."""
-    plain = name.strip()
-    if 0 < len(plain) <= LONGEST_NAME and not plain.startswith("-") and not set(plain) & set("[]"):
-        return plain
-    return (urlsplit(issuer).netloc.replace("[", "").replace("]", "").lstrip("-") or "peer")[:LONGEST_NAME]
+    plain = plain_name(name)
+    return plain if plain == " ".join(name.split()) and plain else plain_name(urlsplit(issuer).netloc) or "peer"
 
 
 def accept(
