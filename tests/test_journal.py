@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from federation.errors import BadInput
 from federation.storage import journal
@@ -64,6 +66,48 @@ def test_the_head_is_the_last_entry(database: Database) -> None:
         journal.append(connection, [entry(1), entry(2)])
     with database.read() as connection:
         assert journal.head(connection) == everything(database)[-1].position
+
+
+def plans(connection: Connection, asked: Callable[[], object]) -> list[str]:
+    """The plans of all statements of a call, on PostgreSQL as if the journal were long."""
+    sqlite = connection.dialect.name == "sqlite"
+    heard: list[tuple[str, Any]] = []
+
+    def hear(_: object, __: object, statement: str, values: Any, *___: object) -> None:
+        heard.append((statement, values))
+
+    event.listen(connection, "before_cursor_execute", hear)
+    asked()
+    event.remove(connection, "before_cursor_execute", hear)
+    if not sqlite:
+        for setting in ("enable_seqscan", "enable_sort", "enable_bitmapscan"):
+            connection.exec_driver_sql(f"SET LOCAL {setting} = off")
+    told = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN "
+    return [
+        "\n".join(str(row[-1]) for row in connection.exec_driver_sql(told + statement, values))
+        for statement, values in heard
+        if "FROM change" in statement
+    ]
+
+
+@pytest.mark.parametrize("what", ["head", "read", "tag"])
+def test_a_long_journal_is_neither_scanned_nor_sorted(database: Database, what: str) -> None:
+    with database.write() as connection:
+        journal.append(connection, [entry(number) for number in range(20)])
+    with database.read() as connection:
+        ask = {
+            "head": lambda: journal.head(connection),
+            "read": lambda: journal.read(connection, Position(0, 5), 3),
+            "tag": lambda: connection.execute(text("SELECT x, pos FROM change WHERE tag = :tag"), {"tag": b"12345678"}),
+        }[what]
+        (plan,) = plans(connection, ask)
+    assert "TEMP B-TREE" not in plan
+    assert "Sort" not in plan
+    if database.dialect == "sqlite":
+        walks = {"head": "SCAN change", "read": "INTEGER PRIMARY KEY (rowid>?)", "tag": "INDEX ix_change_tag (tag=?)"}
+    else:
+        walks = {"head": "ix_change_position", "read": "ix_change_position", "tag": "ix_change_tag"}
+    assert walks[what] in plan
 
 
 def test_a_tag_names_the_entry_at_a_position(database: Database) -> None:

@@ -138,19 +138,20 @@ def tag(world: World, *parts: object) -> bytes:
 
 def head(connection: Connection) -> Position:
     """The position of the last entry that readers may see; the floor where all were pruned."""
-    settled = "" if _sqlite(connection) else f"WHERE {_SETTLED}"
-    row = connection.execute(text(f"SELECT x, pos FROM change {settled} ORDER BY x DESC, pos DESC LIMIT 1")).first()  # noqa: S608  (no values in it)
+    newest = "ORDER BY pos DESC" if _sqlite(connection) else f"WHERE {_SETTLED} ORDER BY x DESC, pos DESC"
+    row = connection.execute(text(f"SELECT x, pos FROM change {newest} LIMIT 1")).first()  # noqa: S608  (no values)
     return max(Position(row[0], row[1]) if row else START, floor(connection))
 
 
 def read(connection: Connection, after: Position, limit: int, upto: Position | None = None) -> list[Change]:
     """The entries after a position in order, at most `limit` and none beyond `upto`; to be asked in a snapshot."""
     if _sqlite(connection):
-        where, values = "pos > :n", {"n": after.n, "limit": limit}
+        following, values = "pos > :n ORDER BY pos", {"n": after.n, "limit": limit}
     else:
-        where, values = f"(x, pos) > (:x, :n) AND {_SETTLED}", {"x": after.x, "n": after.n, "limit": limit}
+        following = f"(x, pos) > (:x, :n) AND {_SETTLED} ORDER BY x, pos"
+        values = {"x": after.x, "n": after.n, "limit": limit}
     rows = connection.execute(
-        text(f"SELECT {_COLUMNS} FROM change WHERE {where} ORDER BY x, pos LIMIT :limit"),  # noqa: S608
+        text(f"SELECT {_COLUMNS} FROM change WHERE {following} LIMIT :limit"),  # noqa: S608
         values,
     )
     changes = [_change(row) for row in rows]
