@@ -26,15 +26,21 @@ from federation.peers.holding import Holding
 from federation.peers.loop import Pulled
 from federation.peers.provenance import VerifiedSignatures
 from federation.peers.state import Run, SyncState
-from federation.peers.wire import MEDIA_TYPE, AnswerBroken, Caps, decompressed, parsed
+from federation.peers.wire import (
+    CHANGES_PATH,
+    MEDIA_TYPE,
+    RECONCILE_PATH,
+    AnswerBroken,
+    Caps,
+    decompressed,
+    parsed,
+)
 from federation.records.registry import RECORD_TYPES
 from federation.storage.database import Database
 from federation.storage.items import Gone, Poison, Put
 from federation.storage.received import set_aside
 from federation.world import World
 
-CHANGES_PATH = "/exchange/changes"
-RECONCILE_PATH = "/exchange/reconcile"
 LEAST_SCOPES = frozenset({EXCHANGE})
 """What is asked for at first; a peer that granted more names it, and is asked for a token of exactly that."""
 _NAMED_SCOPES = re.compile(r'error="insufficient_scope".*?\bscope="([^"]{1,8192})"')

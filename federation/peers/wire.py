@@ -1,4 +1,5 @@
-"""The bytes of the exchange: lines of JSON, compressed with zstd, within caps. It knows no record and no policy."""
+"""The bytes of the exchange and where they are asked for: lines of JSON, compressed with zstd, within caps. It knows no
+record and no policy."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ import zstandard
 
 from federation.errors import BadInput
 
+CHANGES_PATH = "/exchange/changes"
+RECONCILE_PATH = "/exchange/reconcile"
 MEDIA_TYPE = "application/x-ndjson"
 LEVEL = 3
 WINDOW = 8 * 1024 * 1024
