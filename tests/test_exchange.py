@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from exchange_nodes import COMMUNITY, OPEN, PARTNER, STEWARD, Clock, Net, Node, copy_of, link
 
@@ -14,52 +12,7 @@ from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES
 from federation.storage import sweeper
 
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def net() -> Net:
-    return Net()
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: Clock, net: Net, sqlite_template: Path):
-    made: list[Node] = []
-
-    def make(name: str, **more) -> Node:
-        directory = tmp_path / name
-        directory.mkdir()
-        node = Node(name, net, copy_of(sqlite_template, directory / "node.db"), clock, **more)
-        made.append(node)
-        return node
-
-    yield make
-    for node in made:
-        node.stop()
-
-
-@pytest.fixture
-def river(make) -> Node:
-    return make("river")
-
-
-@pytest.fixture
-def west(make, river) -> Node:
-    west = make("west")
-    link(river, west)
-    river.grant("west", PARTNER)
-    return west
-
-
-@pytest.fixture
-def aurora(make, west) -> Node:
-    aurora = make("aurora")
-    link(west, aurora)
-    west.grant("aurora", COMMUNITY)
-    return aurora
+pytest_plugins = ["exchange_fixtures"]
 
 
 def test_the_first_pull_brings_the_slice_and_nothing_beyond_it(river, west):

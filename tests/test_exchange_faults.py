@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
-from exchange_nodes import COMMUNITY, PARTNER, STEWARD, Clock, Exchanged, Net, Node, copy_of, link
+from exchange_nodes import COMMUNITY, PARTNER, STEWARD, Exchanged, Net, Node, copy_of, link
 
 from federation.errors import BadInput, Conflict, Unavailable
 from federation.peers import agreements, serve, state
@@ -19,44 +18,7 @@ from federation.peers.wire import AnswerBroken, Caps, compressed, decompressed
 from federation.storage import journal
 from federation.storage.tables import origins, quarantine
 
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def net() -> Net:
-    return Net()
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: Clock, net: Net, sqlite_template: Path):
-    made: list[Node] = []
-
-    def make(name: str, **more) -> Node:
-        directory = tmp_path / name
-        directory.mkdir()
-        node = Node(name, net, copy_of(sqlite_template, directory / "node.db"), clock, **more)
-        made.append(node)
-        return node
-
-    yield make
-    for node in made:
-        node.stop()
-
-
-@pytest.fixture
-def river(make) -> Node:
-    return make("river")
-
-
-@pytest.fixture
-def west(make, river) -> Node:
-    west = make("west")
-    link(river, west)
-    river.grant("west", PARTNER)
-    return west
+pytest_plugins = ["exchange_fixtures"]
 
 
 def lines(blocks: Iterator[bytes]) -> list[bytes]:

@@ -11,10 +11,7 @@ from federation.errors import NotFound
 from federation.peers import agreements
 from federation.peers.holdings import holdings
 
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+pytest_plugins = ["exchange_fixtures"]
 
 
 @pytest.fixture

@@ -13,10 +13,7 @@ from federation.errors import Unavailable
 from federation.peers import agreements, state
 from federation.peers.loop import LONGEST_BACKOFF_SECONDS, ExchangeLoop, Pulled, backoff_seconds
 
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+pytest_plugins = ["exchange_fixtures"]
 
 
 @pytest.fixture
