@@ -108,6 +108,11 @@ class Node:
         )
         self.ledger.prune(self.world.now() - timedelta(days=self.settings.ledger_days))
 
+    def check(self) -> None:
+        """Reads from the database. Raises Unavailable where that is away."""
+        with self.database.reader() as connection:
+            connection.execute("SELECT 1").fetchone()
+
     def close(self) -> None:
         """Lets go of the database and of connections to peers."""
         self.outbound.close()

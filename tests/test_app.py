@@ -144,7 +144,7 @@ def test_what_breaks_unforeseen_says_nothing_of_why(
     async def broken(request: object) -> None:
         raise RuntimeError("the secret value 4711")
 
-    monkeypatch.setattr(wiring, "_live", broken)
+    monkeypatch.setattr(wiring, "live", broken)
     with TestClient(build(node, background=False), base_url=URL, raise_server_exceptions=False) as client:
         answer = client.get("/health/live")
     assert answer.status_code == 500
