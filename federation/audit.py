@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from threading import Condition, Lock
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, text
 
 from federation.errors import Unavailable
@@ -114,7 +115,8 @@ class Ledger:
     ) -> None:
         """Enters a write of this node's own accounts in the transaction of the write: both are committed, or none."""
         line = self._line(viewer, kind, type_key, gids, mask, policy_version)
-        chains.append(connection, WRITES, *chains.head(connection, WRITES, lock=True), [line])
+        raw, style = connection.connection.driver_connection, self._database.paramstyle
+        chains.append(raw, style, WRITES, *chains.head(connection, WRITES, lock=True), [line])
 
     def count_open(self, kind: str, type_key: str, rows: int = 1) -> None:
         """Counts rows that left with `open` values only; written with the next anchor. Never raises."""
@@ -144,12 +146,9 @@ class Ledger:
         with self._turn:
             opened = dict(chain.opened) if due else {}
         try:
-            with self._database.write() as connection:
-                name, n, last = chain.name, chain.n, chain.hash
-                if batch:
-                    name = name or chains.new_chain(connection, self._world)
-                    n, last = chains.append(connection, name, n, last, [each.line for each in batch])
-                if due:
+            name, n, last = self._entered([each.line for each in batch]) if batch else (chain.name, chain.n, chain.hash)
+            if due:
+                with self._database.write() as connection:
                     chains.add_open_counts(connection, opened)
                     chains.anchor(connection, now.isoformat())
         except Exception as error:  # whatever it is: what is not entered does not leave
@@ -163,6 +162,15 @@ class Ledger:
                 chain.opened[key] -= rows
                 if not chain.opened[key]:
                     del chain.opened[key]
+
+    def _entered(self, lines: list[Line]) -> tuple[str, int, bytes]:
+        """Continues this process's chain by lines, a new one where it has none; gives its name and new head."""
+        chain = self._chain
+        if not chain.name:
+            with self._database.write() as connection:
+                chain.name = chains.new_chain(connection, self._world)
+        with self._database.pen() as raw:
+            return chain.name, *chains.append(raw, self._database.paramstyle, chain.name, chain.n, chain.hash, lines)
 
     @staticmethod
     def _checked(waiting: _Waiting) -> None:
@@ -209,4 +217,4 @@ class Ledger:
 
     def _line(self, viewer: str, kind: str, type_key: str, gids: Sequence[str], mask: int, policy_version: str) -> Line:
         body = {"type": type_key, "ids": list(gids), "mask": f"{mask:x}", "policy": policy_version}
-        return Line(self._world.now().isoformat(), viewer, kind, json.dumps(body, separators=(",", ":")))
+        return Line(self._world.now().isoformat(), viewer, kind, orjson.dumps(body).decode())

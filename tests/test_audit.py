@@ -130,15 +130,15 @@ def test_a_chain_written_anew_is_found_by_the_anchors(ledger: Ledger, database: 
 
 def test_threads_share_commits_and_lose_nothing(ledger: Ledger, database: Database) -> None:
     commits = []
-    original = database.write
-    database.write = lambda: (commits.append(1), original())[1]  # type: ignore[method-assign]
+    original = database.pen
+    database.pen = lambda: (commits.append(1), original())[1]  # type: ignore[method-assign]
     threads = [threading.Thread(target=enter, args=(ledger, number)) for number in range(40)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(entry.body["ids"][0] for entry in ledger.entries()) == sorted(f"id-{n}" for n in range(40))
-    assert len(commits) <= 40
+    assert 1 <= len(commits) <= 40
     assert ledger.verify() == []
 
 

@@ -536,39 +536,3 @@ def test_a_proof_of_before_a_loss_of_power_is_refused_on_sqlite(node: Node, monk
 
     monkeypatch.setattr(Path, "read_bytes", missing)
     assert node.another_realm().flush_proofs
-
-
-def test_the_disk_is_waited_for_where_no_nonce_covers_the_loss(sqlite_database: Database) -> None:
-    spent = Node(sqlite_database).realm.spent
-    levels = []
-    for durable in (False, True, False):
-        with spent._connection(durable) as connection:
-            levels.append(connection.execute("PRAGMA synchronous").fetchone()[0])
-    assert levels == [1, 2, 1]
-    spent.close()
-    spent.close()
-    assert spent.spend([(b"x" * 16, 0)])
-    assert not spent.spend([(b"x" * 16, 0)], durable=False)
-
-
-def test_a_connection_that_failed_is_not_used_again(sqlite_database: Database) -> None:
-    spent = Node(sqlite_database).realm.spent
-    assert spent.spend([(b"a" * 16, 0)])
-    with sqlite_database.outside_transactions() as connection:
-        connection.exec_driver_sql("ALTER TABLE spent_identifier RENAME TO away")
-    with pytest.raises(Exception, match="no such table"):
-        spent.spend([(b"b" * 16, 0)])
-    assert spent._own is None
-    with sqlite_database.outside_transactions() as connection:
-        connection.exec_driver_sql("ALTER TABLE away RENAME TO spent_identifier")
-    assert spent.spend([(b"b" * 16, 0)])
-
-
-def test_nothing_is_left_open_after_a_connection_was_used_outside_transactions(sqlite_database: Database) -> None:
-    node = Node(sqlite_database)
-    with sqlite_database.outside_transactions() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    spent = node.another_realm().spent
-    assert spent.spend([(b"a" * 16, node.now)])
-    assert not spent._own.in_transaction
-    node.token()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as spelled
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -21,15 +23,19 @@ NOTHING = bytes(32)
 ANCHORS = "anchors"
 """The name under which the ends of the chain of anchors are kept; they are no chain of entries."""
 
-_ENTER = text(
+_ENTER = (
     "INSERT INTO ledger (chain, n, at, viewer, kind, body, prev, hash)"
     " VALUES (:chain, :n, :at, :viewer, :kind, :body, :prev, :hash)"
 )
-_REACH = text(
+_REACH = (
     "INSERT INTO ledger_chain (chain, first, base, n, hash) VALUES (:chain, :first, :base, :n, :hash)"
     " ON CONFLICT (chain) DO UPDATE SET n = excluded.n, hash = excluded.hash"
 )
-# Made once: each answer above `open` runs both, and making them costs more than running them.
+_RAW = {
+    "named": (_ENTER, _REACH),
+    "pyformat": (re.sub(r":(\w+)", r"%(\1)s", _ENTER), re.sub(r":(\w+)", r"%(\1)s", _REACH)),
+}
+"""Both as raw statements: each answer above `open` runs them, and SQLAlchemy costs more than they do."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Line:
 
 
 def _hash(prev: bytes, chain: str, n: int, at: str, viewer: str, kind: str, body: str) -> bytes:
-    told = json.dumps([chain, n, at, viewer, kind, body], separators=(",", ":"))
+    told = f"[{spelled(chain)},{n},{spelled(at)},{spelled(viewer)},{spelled(kind)},{spelled(body)}]"  # a JSON list
     return hashlib.sha256(prev + told.encode()).digest()
 
 
@@ -70,8 +76,10 @@ def head(connection: Connection, chain: str, lock: bool = False) -> tuple[int, b
     return (row[0], bytes(row[1])) if row else (0, NOTHING)
 
 
-def append(connection: Connection, chain: str, n: int, prev: bytes, lines: Iterable[Line]) -> tuple[int, bytes]:
-    """Continues a chain after its entry `n` with hash `prev` by at least one line; gives its new head."""
+def append(raw: Any, paramstyle: str, chain: str, n: int, prev: bytes, lines: Iterable[Line]) -> tuple[int, bytes]:
+    """Continues a chain after its entry `n` with hash `prev` by at least one line; gives its new head. `raw` is a
+    driver connection within a transaction, `paramstyle` as in `Database`."""
+    enter, reach = _RAW[paramstyle]
     first, base = n + 1, prev
     values = []
     for each in lines:
@@ -90,8 +98,11 @@ def append(connection: Connection, chain: str, n: int, prev: bytes, lines: Itera
             }
         )
         prev = hashed
-    connection.execute(_ENTER, values)
-    _end(connection, chain, first, base, n, prev)
+    if len(values) == 1:
+        raw.execute(enter, values[0])
+    else:
+        raw.cursor().executemany(enter, values)
+    raw.execute(reach, {"chain": chain, "first": first, "base": base, "n": n, "hash": prev})
     return n, prev
 
 
@@ -123,15 +134,8 @@ def anchor(connection: Connection, at: str) -> None:
         text("INSERT INTO ledger_anchor (aid, at, heads, prev, hash) VALUES (:aid, :at, :heads, :prev, :hash)"),
         {"aid": number, "at": at, "heads": heads, "prev": prev, "hash": hashed},
     )
-    _end(connection, ANCHORS, number, prev, number, hashed)
-
-
-def _end(connection: Connection, chain: str, first: int, base: bytes, n: int, hashed: bytes) -> None:
-    """Writes where a chain ends; where it begins is written once."""
-    connection.execute(
-        _REACH,
-        {"chain": chain, "first": first, "base": base, "n": n, "hash": hashed},
-    )
+    reached = {"chain": ANCHORS, "first": number, "base": prev, "n": number, "hash": hashed}
+    connection.execute(text(_REACH), reached)  # where a chain begins is written once
 
 
 def _anchor_hash(prev: bytes, at: str, heads: str) -> bytes:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from federation.errors import FederationError, Unavailable
 from federation.storage import erasing, postgres, sqlite
 from federation.storage.migrating import check, migrate, pending
+from federation.storage.pen import PostgresPen, SqlitePen
 from federation.storage.pool import ReaderPool
 
 __all__ = ["Database", "Dialect", "check", "migrate", "open_database", "pending", "spoken"]
@@ -34,7 +35,7 @@ READERS = 8
 class Database:
     """One database and its connections; see `open_database`.
 
-    `write` and `read` give SQLAlchemy connections, `reader` a raw driver connection for compiled statements.
+    `write` and `read` give SQLAlchemy connections, `pen` and `reader` raw driver connections for prepared statements.
     `paramstyle` of raw statements is `named` (`:x`) on SQLite and `pyformat` (`%(x)s`) on PostgreSQL.
     """
 
@@ -45,6 +46,7 @@ class Database:
         self.paramstyle = "named" if dialect == "sqlite" else "pyformat"
         self._reading = reading
         self._readers = readers
+        self._pen = SqlitePen(writing) if dialect == "sqlite" else PostgresPen(writing)
         self._turn = Lock()
 
     @property
@@ -59,15 +61,29 @@ class Database:
         On SQLite it begins IMMEDIATE and is the only one at a time. Raises Unavailable where the disk is full, the
         database is gone, or other writers took longer than half a minute; nothing is half written then.
         """
+        with self._in_turn(), spoken(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def pen(self, *, durable: bool = True, alone: bool = False) -> Iterator[Any]:
+        """As `write`, but a raw driver connection that is kept for it: for short writes that every answer waits for.
+
+        `alone`: one statement, which on SQLite is a transaction by itself. Not `durable`, on SQLite: what is written
+        outlives the process, but perhaps not a loss of power, and waits for no disk.
+        """
+        with self._in_turn(), spoken(), self._pen.taken(durable, alone) as connection:
+            yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """One writer of this process at a time on SQLite, where those that meet in the file itself wait by guess."""
         if self.dialect == "postgresql":
-            with spoken(), self.engine.begin() as connection:
-                yield connection
+            yield
             return
         if not self._turn.acquire(timeout=WAIT_SECONDS):
             raise Unavailable("Other writers keep the database busy; try again in a moment.")
         try:
-            with spoken(), self.engine.begin() as connection:
-                yield connection
+            yield
         finally:
             self._turn.release()
 
@@ -109,6 +125,8 @@ class Database:
     def close(self) -> None:
         """Closes every connection."""
         self._readers.close()
+        with self._turn:
+            self._pen.close()
         self._reading.dispose()
         self.engine.dispose()
 
