@@ -38,7 +38,7 @@ from federation.records import lint
 from federation.records.codes import CodeLists
 from federation.records.codes import load as load_codes
 from federation.records.registry import catalogue as describe_types
-from federation.settings import Settings, checked, load_settings, write_settings
+from federation.settings import FILE_NAME, Settings, planned_settings, write_settings
 from federation.storage.backup import back_up
 from federation.storage.database import Database, open_database
 from federation.storage.ids import network_id
@@ -120,19 +120,20 @@ class Node:
 
 
 def create_home(home: Path, values: Mapping[str, Any], world: World | None = None) -> None:
-    """Makes a node home: settings file, keys, database, and a draft of the network's own record.
+    """Makes a node home: keys, database, a draft of the network's own record, and last the settings file.
 
-    What is there already is never overwritten.
-    Raises SettingsInvalid for values that are not understood, before anything is written.
+    Only the settings file makes it a home: what was cut short can be begun again. Nothing is ever overwritten.
+    Raises SettingsInvalid for values that are not understood, before anything is written; FileExistsError for a home.
     """
-    checked({**values, "home": home}, dict.fromkeys(values, "given"))
+    settings = planned_settings(home, values)
+    if (home / FILE_NAME).exists():
+        raise FileExistsError(f"{home / FILE_NAME} exists.")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_settings(home, values)
-    settings, _ = load_settings(home)
     create_keys(home, world or real_world(), settings.url)
     with closing(open_node(settings, world, migrating=True)) as node:
         own = Incoming("network", {"name": settings.name, "scope": settings.scope}, network_id(node.keys.origin))
         node.intake.import_many(node.operator, [own], confirm=True)
+    write_settings(home, values)
 
 
 def open_node(settings: Settings, world: World | None = None, *, migrating: bool = False) -> Node:

@@ -135,10 +135,21 @@ def load_settings(
 
     Raises SettingsInvalid, naming the setting and where it stands, for an unknown key or a value not understood.
     """
+    return _gathered(home, _from_file(home), flags or {}, os.environ if environment is None else environment)
+
+
+def planned_settings(home: Path, values: Mapping[str, Any]) -> Settings:
+    """The settings that the node at `home` will have once its file holds these values. Raises SettingsInvalid."""
+    return _gathered(home, values, {}, os.environ)[0]
+
+
+def _gathered(
+    home: Path, in_file: Mapping[str, Any], flags: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[Settings, dict[str, str]]:
     sources = (
-        ("file", _from_file(home)),
-        ("environment", _from_environment(os.environ if environment is None else environment)),
-        ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
+        ("file", in_file),
+        ("environment", _from_environment(environment)),
+        ("flag", {name: value for name, value in flags.items() if value is not None}),
     )
     values: dict[str, Any] = {"home": home}
     origins = dict.fromkeys(Settings.model_fields, "default") | {"home": "flag"}
@@ -163,11 +174,19 @@ def checked(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
 
 
 def write_settings(home: Path, values: Mapping[str, Any]) -> None:
-    """Writes the settings file of a new home, for its owner alone. Raises FileExistsError rather than overwrite."""
+    """Writes the settings file of a new home, for its owner alone, whole or not at all. Raises FileExistsError rather
+    than overwrite."""
     text = "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
-    with open(home / FILE_NAME, "x", encoding="utf-8") as file:
-        os.chmod(file.fileno(), 0o600)
-        file.write(text)
+    fresh = home / f".{FILE_NAME}.{os.getpid()}.new"
+    try:
+        with open(fresh, "x", encoding="utf-8") as file:
+            os.chmod(file.fileno(), 0o600)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(fresh, home / FILE_NAME)  # unlike rename, a link never replaces what another process has just made
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _toml(value: Any) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from federation.cli.nouns import Nouns
 from federation.cli.output import FAILED, Output
-from federation.errors import FederationError
+from federation.errors import FederationError, Unavailable
 
 app = typer.Typer(
     name="federation",
@@ -34,6 +34,12 @@ def run(arguments: Sequence[str]) -> int:
         return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else FAILED
     except FederationError as error:
         Output("--json" in arguments).error(error.message, code=error.code)
+        return FAILED
+    except OSError as error:  # a full disk, a file that may not be written: what the machine says, of which file
+        place = f"{error.filename}: " if error.filename else ""
+        Output("--json" in arguments).error(
+            f"{place}{error.strerror or 'input or output failed'}.", code=Unavailable.code
+        )
         return FAILED
     return 0
 

@@ -136,7 +136,7 @@ def sentence(error: BaseException | None) -> str | None:
     if "disk is full" in text:
         return "The disk is full: nothing was written. Make room and try again."
     if "disk I/O error" in text or "unable to open" in text or "readonly database" in text:
-        return "The database file cannot be read or written; see that the disk and its rights are in order."
+        return "The database file cannot be read or written; see that the disk has room and its rights are in order."
     if "locked" in text or "busy" in text:
         return "Other writers keep the database busy; try again in a moment."
     if "interrupted" in text:

@@ -1,0 +1,69 @@
+"""A full disk: writes and what is above `open` stop with a sentence, `open` reads go on, and room alone mends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acceptance.commands import commanded, done
+from acceptance.conftest import resource
+from acceptance.holdings import query
+from acceptance.lone_node import made_home
+from acceptance.small_disk import SmallDisk, small_disk
+
+pytestmark = pytest.mark.xdist_group("pair")
+
+SMALL = Path(__file__).parents[1] / "data" / "hsds_small"
+
+
+def shared(home: Path) -> set[str]:
+    return {row["title"] for row in query(home, "SELECT title__exact AS title FROM resource WHERE status = 'shared'")}
+
+
+# The command line on a full disk
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", 4) as disk:
+        yield disk
+
+
+@pytest.fixture
+def home(disk: SmallDisk, tmp_path: Path) -> Path:
+    """A home on it with three records."""
+    home = made_home(disk.path / "river", "River", "http://127.0.0.1:9")
+    records = tmp_path / "records.json"
+    records.write_text(json.dumps([{"type": "resource", "document": resource(f"Own {n}")} for n in range(3)]))
+    done(home, "record", "add", records, "--share")
+    return home
+
+
+def test_a_home_that_a_full_disk_left_half_made_is_made_by_the_same_command_again(disk: SmallDisk) -> None:
+    home = disk.path / "river"
+    words = ("init", "--name", "River", "--url", "http://127.0.0.1:9", "--scope", "local")
+    with disk.full():
+        assert commanded(home, *words).refused("UNAVAILABLE")
+    assert not (home / "federation.toml").exists()
+    assert commanded(home, *words).code == 0
+    assert done(home, "audit", "verify") == []
+    assert [path.name for path in home.iterdir() if path.name.endswith(".new")] == []
+
+
+def test_no_command_writes_half_of_anything(disk: SmallDisk, home: Path, tmp_path: Path) -> None:
+    records = tmp_path / "records.json"
+    before = shared(home)
+    with disk.full():
+        for words in (
+            ("record", "add", records),
+            ("import", "hsds", SMALL),
+            ("token", "issue", "x", "--scopes", "resource:open"),
+        ):
+            ended = commanded(home, *words)
+            assert ended.refused("UNAVAILABLE", "disk"), ended
+    assert shared(home) == before
+    assert done(home, "token", "list") == []
+    assert commanded(home, "import", "hsds", SMALL, "--json").json["imported"] == 4
