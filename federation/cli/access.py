@@ -22,10 +22,15 @@ Scopes = Annotated[list[str], typer.Option(help="Like resource:open; several wit
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Writes a new file that only its owner can read. Raises FileExistsError rather than overwrite."""
+    """Writes a new file that only its owner can read, whole or not at all. Raises FileExistsError rather than
+    overwrite."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError:
+        path.unlink()
+        raise
 
 
 @client_app.command("add")
@@ -42,9 +47,13 @@ def add_client(
         raise BadInput(f"{key_file} exists; choose another name for the key.", field="key_file")
     with node_at(home) as node:
         made = clients.add_client(node.database, node.world, name, frozenset(split(scopes)), node.scopes)
-    key = dict(made.private_jwk)
-    if key_file:
-        write_private(key_file, orjson.dumps(key))
+        key = dict(made.private_jwk)
+        if key_file:
+            try:
+                write_private(key_file, orjson.dumps(key))
+            except OSError:
+                clients.revoke_client(node.database, node.world, made.client_id)  # nobody has its key
+                raise
     result: dict[str, object] = {"client_id": made.client_id, "scopes": list(made.scopes)}
     result |= {"key_file": str(key_file)} if key_file else {"private_jwk": key}
     shown = f"private key in {key_file}" if key_file else orjson.dumps(key).decode()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -129,11 +131,23 @@ def _export(file: Path, types: list[str], home: Path, json: bool, form: str) -> 
     with node_at(home) as node:
         records = out.tracked("export", own_records(node, types))
         lines = write_csv(types[0], (document for _, document in records)) if form == "csv" else write_records(records)
-        with open(file, "xb", opener=_private) as target:
+        with _whole(file) as target:
             for line in lines:
                 target.write(line)
                 written += 1
     out.result({"file": str(file), "lines": written}, f"{written} lines in {file}.")
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[BinaryIO]:
+    """A new file for its owner alone; what could not be written to its end is removed again."""
+    with open(file, "xb", opener=_private) as target:
+        try:
+            yield target
+            target.flush()
+        except BaseException:
+            file.unlink()
+            raise
 
 
 def _private(path: str, flags: int) -> int:

@@ -67,3 +67,21 @@ def test_no_command_writes_half_of_anything(disk: SmallDisk, home: Path, tmp_pat
     assert shared(home) == before
     assert done(home, "token", "list") == []
     assert commanded(home, "import", "hsds", SMALL, "--json").json["imported"] == 4
+
+
+def test_an_export_that_does_not_fit_leaves_no_file_behind(disk: SmallDisk, tmp_path: Path) -> None:
+    home, target = made_home(tmp_path / "river", "River", "http://127.0.0.1:9"), disk.path / "out.jsonl"
+    with disk.full():
+        assert commanded(home, "export", "json", target).refused("UNAVAILABLE")
+    assert not target.exists()
+    assert done(home, "export", "json", target)["lines"] == 1
+
+
+def test_a_client_whose_key_does_not_fit_is_not_one(disk: SmallDisk, tmp_path: Path) -> None:
+    home, key = made_home(tmp_path / "river", "River", "http://127.0.0.1:9"), disk.path / "reader.jwk"
+    words = ("client", "add", "reader", "--scopes", "resource:open", "--key-file", key)
+    with disk.full():
+        assert commanded(home, *words).refused("UNAVAILABLE")
+    assert not key.exists()
+    assert [row["name"] for row in done(home, "client", "list") if not row["revoked"]] == []
+    assert commanded(home, *words).code == 0
