@@ -111,8 +111,7 @@ def apply(file: File, home: Home = HERE, json: Json = False, yes: Yes = False, d
         if changes and not dry_run:
             if any(change.wider for change in changes) and not yes and not json:
                 typer.confirm("This shows more to some. Go on?", abort=True)
-            node.policies.apply(policy)
-            _keep(node, policy)
+            _put_in_force(node, policy)
     out.result(
         {"version": policy.version, "changes": _described(changes), "applied": bool(changes) and not dry_run},
         f"Policy {policy.version[:16]} {'would be' if dry_run else 'is'} in force.",
@@ -125,8 +124,8 @@ def rollback(home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
     if not yes and not json:
         typer.confirm("Go back to the policy before?", abort=True)
     with node_at(home) as node:
-        policy = node.policies.rollback()
-        _keep(node, policy)
+        policy = node.policies.previous()
+        _put_in_force(node, policy)
     Output(json).result({"version": policy.version}, f"Policy {policy.version[:16]} is in force again.")
 
 
@@ -168,9 +167,24 @@ def explain_field(
     )
 
 
-def _keep(node: Node, policy: Policy) -> None:
-    """Writes the policy in force beside the keys, where an operator looks for it; whole or not at all."""
+def _put_in_force(node: Node, policy: Policy) -> None:
+    """Writes the policy beside the keys, where an operator looks for it, and puts it in force; both, or none.
+
+    The file comes first: a process that starts in between takes it up, and finds the policy that is about to hold.
+    """
     target = node.settings.policy_file
-    fresh = target.with_suffix(".new")
-    fresh.write_text(canonical(policy), encoding="utf-8")
-    os.replace(fresh, target)
+    fresh, before = target.with_suffix(".new"), target.with_suffix(".before")
+    before.unlink(missing_ok=True)
+    try:
+        fresh.write_text(canonical(policy), encoding="utf-8")
+        if target.exists():
+            os.link(target, before)
+        os.replace(fresh, target)
+        try:
+            node.policies.apply(policy)
+        except BaseException:
+            os.replace(before, target) if before.exists() else target.unlink()
+            raise
+    finally:
+        fresh.unlink(missing_ok=True)
+        before.unlink(missing_ok=True)

@@ -74,14 +74,12 @@ class PolicyLog:
             )
         return True
 
-    def rollback(self) -> Policy:
-        """Puts the policy before the one in force back in force, as a new entry. Raises Conflict if none was."""
+    def previous(self) -> Policy:
+        """The policy before the one in force. Raises Conflict if none was ever applied."""
         entries = self.history()
         if not entries:
             raise Conflict("No policy was applied yet; the defaults are in force.")
-        before = self.at_version(entries[1].version) if len(entries) > 1 else self._default()
-        self.apply(before)
-        return before
+        return self.at_version(entries[1].version) if len(entries) > 1 else self._default()
 
     def history(self) -> tuple[PolicyEntry, ...]:
         """Every policy put in force, newest first."""

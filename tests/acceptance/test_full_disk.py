@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlcipher3
 
 from acceptance.commands import commanded, done
 from acceptance.conftest import resource
 from acceptance.holdings import query
 from acceptance.lone_node import made_home
-from acceptance.small_disk import SmallDisk, small_disk
+from acceptance.small_disk import BLOCK, SmallDisk, small_disk
 
 pytestmark = pytest.mark.xdist_group("pair")
 
@@ -85,3 +89,41 @@ def test_a_client_whose_key_does_not_fit_is_not_one(disk: SmallDisk, tmp_path: P
     assert not key.exists()
     assert [row["name"] for row in done(home, "client", "list") if not row["revoked"]] == []
     assert commanded(home, *words).code == 0
+
+
+@contextlib.contextmanager
+def room_for(what: str, disk: SmallDisk, home: Path, more: Path) -> Iterator[None]:
+    """While it lasts, `nothing` fits on the disk, or a small `file` beside the database, or some rows of the `database`
+    within its own files."""
+    with closing(sqlcipher3.connect(str(home / "node.db"))) as other:  # with it the files stay that readers share
+        other.execute("SELECT count(*) FROM resource").fetchone()
+        if what == "database":
+            done(home, "record", "add", more)
+            other.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        else:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM resource").fetchone()
+        disk.fill(os.getpid(), 3 * BLOCK if what == "file" and disk.mounted else 0)
+        try:
+            yield
+        finally:
+            disk.free(os.getpid())
+
+
+@pytest.mark.parametrize("room", ["nothing", "file", "database"])
+def test_a_policy_that_does_not_fit_is_neither_in_force_nor_in_the_home(
+    room: str, disk: SmallDisk, home: Path, tmp_path: Path
+) -> None:
+    before, file = done(home, "policy", "show"), tmp_path / "narrower.toml"
+    file.write_text(before["policy"].replace('eligibility = "open"', 'eligibility = "network"'))
+    with room_for(room, disk, home, tmp_path / "records.json"):
+        assert commanded(home, "policy", "apply", file, "--yes", "--json").json["error"]["code"] == "UNAVAILABLE"
+    assert [path.name for path in home.iterdir() if path.name.startswith("policy.")] == []
+    assert done(home, "policy", "show") == before
+    first = done(home, "policy", "apply", file)["version"]
+    kept = (home / "policy.toml").read_text()
+    with room_for(room, disk, home, tmp_path / "records.json"):
+        assert commanded(home, "policy", "rollback", "--yes", "--json").json["error"]["code"] == "UNAVAILABLE"
+    assert [path.name for path in home.iterdir() if path.name.startswith("policy.")] == ["policy.toml"]
+    assert (home / "policy.toml").read_text() == kept
+    assert done(home, "policy", "show")["version"] == first != before["version"]
