@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from federation.errors import BadInput, Conflict, FederationError, NotFound, Unconfirmed
+from federation.errors import BadInput, Conflict, FederationError, NotFound, Unavailable, Unconfirmed
 from federation.records.base import RecordType
 from federation.records.codes import CodeLists
 from federation.records.special import Party
@@ -188,9 +188,18 @@ def _fetch(write: Callable[[Asked, Mapping[str, Any]], str]) -> Fetch:
             gid = write(asked, arguments["input"])
         except MENDABLE as error:
             return {"id": None, "record": None, "userErrors": [user_error(error)]}
-        return {"id": gid, "record": record_of(asked, gid, every_status=asked.viewer.at_home), "userErrors": []}
+        return {"id": gid, "record": _shown(asked, gid), "userErrors": []}
 
     return fetch
+
+
+def _shown(asked: Asked, gid: str) -> Any:
+    """The record as its writer sees it; None where it cannot be shown now. It is written either way, and an error in
+    the place of its id would have it written again."""
+    try:
+        return record_of(asked, gid, every_status=asked.viewer.at_home)
+    except Unavailable:
+        return None
 
 
 def user_error(error: FederationError) -> dict[str, Any]:

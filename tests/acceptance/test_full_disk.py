@@ -5,26 +5,124 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx2
 import pytest
 import sqlcipher3
 
+from acceptance.caller import Caller, get, post
 from acceptance.commands import commanded, done
-from acceptance.conftest import resource
+from acceptance.conftest import WRITING, Pair, resource
+from acceptance.federation_demo import wait_until
 from acceptance.holdings import query
 from acceptance.lone_node import made_home
 from acceptance.small_disk import BLOCK, SmallDisk, small_disk
 
 pytestmark = pytest.mark.xdist_group("pair")
 
+CREATE = """mutation ($record: ResourceInput!) {
+  createResource(input: {record: $record, share: true}) { id userErrors { message } }
+}"""
+OPEN = "{ resources(first: 5) { edges { node { title } } } }"
+ABOVE = "{ resources(first: 5) { edges { node { title renewable } } } }"
 SMALL = Path(__file__).parents[1] / "data" / "hsds_small"
+FULL = "The disk is full: nothing was written. Make room and try again."
+
+
+def created(pair: Pair, title: str) -> httpx2.Response:
+    record = {**resource(title), "kind": "EMERGENCY_GRANT"}
+    return pair.editor.post("/graphql", {"query": CREATE, "variables": {"record": record}})
+
+
+def code_of(answer: httpx2.Response) -> str | None:
+    """The code of an answer's first error; None where there is none."""
+    errors = answer.json().get("errors")
+    return errors[0]["extensions"]["code"] if errors else None
+
+
+def asked_openly(pair: Pair, **headers: str) -> httpx2.Response:
+    """What anybody may ask."""
+    body = json.dumps({"query": OPEN})
+    return post(f"{pair.doorway.url}/graphql", {"content-type": "application/json", **headers}, content=body)
 
 
 def shared(home: Path) -> set[str]:
     return {row["title"] for row in query(home, "SELECT title__exact AS title FROM resource WHERE status = 'shared'")}
+
+
+@pytest.fixture
+def filled(pair: Pair) -> Iterator[set[str]]:
+    """River while its disk is full, in the middle of writing; the titles that it has acknowledged. A reader, like a
+    backup, holds a snapshot, so that no room is found within the files."""
+    assert pair.river.process is not None
+    acknowledged, pid = shared(pair.river.home), pair.river.process.pid
+    with closing(sqlcipher3.connect(f"file:{pair.river.home / 'node.db'}?mode=ro", uri=True)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM resource").fetchone()
+        pair.disk.fill(pid, left=400_000)
+        try:
+            for number in range(200):
+                title = f"Late {number} {uuid.uuid4().hex[:6]}"
+                answer = created(pair, title)
+                if code_of(answer) is not None:
+                    break
+                acknowledged.add(title)
+            assert code_of(answer) == "UNAVAILABLE", answer.text
+            assert "disk" in answer.text
+            pair.disk.fill(pid)
+            yield acknowledged
+        finally:
+            pair.disk.free(pid)
+
+
+@pytest.fixture
+def bearer(pair: Pair) -> str:
+    """The header of a personal token."""
+    return "Bearer " + done(pair.river.home, "token", "issue", "asha", "--scopes", "resource:open")["token"]
+
+
+def test_open_reads_go_on_the_rest_is_refused_and_room_alone_mends_it(
+    pair: Pair, bearer: str, filled: set[str]
+) -> None:
+    river, home = pair.river, pair.river.home
+    assert river.process is not None
+    wait_until(lambda: asked_above(pair).status_code == 503, 30)
+    assert code_of(asked_above(pair)) == "UNAVAILABLE"
+    assert code_of(created(pair, "Never")) == "UNAVAILABLE"
+    for answer in (asked_openly(pair), asked_openly(pair, authorization=bearer)):
+        assert (answer.status_code, len(answer.json()["data"]["resources"]["edges"])) == (200, 5)
+    assert get(f"{pair.doorway.url}/health/ready").status_code == 200
+    refused = Caller(pair.doorway.url, pair.editor.client_id, pair.editor.jwk, WRITING).asked_for_token()
+    assert (refused.status_code, refused.json()["error"]) == (503, "temporarily_unavailable")
+    held = shared(pair.west)
+    pulled = commanded(pair.west, "sync", "river", "--json")
+    assert pulled.code == 1
+    assert "disk" in pulled.json[0]["problem"]
+    assert shared(pair.west) == held
+    if pair.disk.mounted:  # a limit is one of the serving process alone
+        assert commanded(home, "peer", "invite").refused("UNAVAILABLE", FULL)
+        assert commanded(home, "peer", "invite", "--json").json["error"] == {"code": "UNAVAILABLE", "message": FULL}
+    assert commanded(home, "record", "list").code == 0
+    assert done(home, "audit", "verify") == []
+
+    pair.disk.free(river.process.pid)
+    assert code_of(created(pair, "At last")) is None
+    assert asked_above(pair).status_code == 200
+    assert river.process.poll() is None
+    assert shared(home) == filled | {"At last"}  # all that was acknowledged, and nothing that was refused
+    done(pair.west, "sync", "river")
+    assert shared(pair.west) == shared(home)
+    assert done(home, "audit", "verify") == []
+    assert query(home, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+
+
+def asked_above(pair: Pair) -> httpx2.Response:
+    """What only those may ask who have a scope above `open`."""
+    return pair.editor.post("/graphql", {"query": ABOVE})
 
 
 # The command line on a full disk
