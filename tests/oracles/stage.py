@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from federation.app import Node, build
+from federation.app import Node
 from federation.oauth.client import PeerSession
 from federation.oauth.personal import issue_personal_token
 from federation.peers import agreements
@@ -23,6 +23,7 @@ from federation.records.registry import RECORD_TYPES
 from federation.schema.endpoint import GraphQLEndpoint
 from federation.storage import sweeper
 from oracles.network import Bound, Caller, Light, Network, Open, Said, agree, client_of, scopes_of
+from oracles.schemas import app_of, endpoint_of
 from oracles.worlds import (
     RECEIVED,
     VARIANTS,
@@ -139,25 +140,14 @@ def joined(node: Node, network: Network) -> Node:
     old: Any = node.puller
     puller = Puller(node.database, node.world, node.keys.origin, session, old._holding)
     node = dataclasses.replace(node, puller=puller)
-    network.apps[node.settings.url] = build(node, background=False)
+    network.apps[node.settings.url] = app_of(node)
     return node
 
 
 def with_public_scopes(node: Node, scopes: frozenset[str]) -> Starlette:
     """The node's application as it is where the operator opened some scopes to everybody."""
     settings = node.settings.model_copy(update={"public_scopes": scopes})
-    return build(dataclasses.replace(node, settings=settings), background=False)
-
-
-def endpoint_of(node: Node) -> GraphQLEndpoint:
-    """The GraphQL endpoint over a node, for viewers that have no token."""
-    return GraphQLEndpoint(
-        node.gate,
-        node.intake,
-        node.codes,
-        policy=node.policies.current,
-        peer_names=lambda: [who.name for who in agreements.partners(node.database)],
-    )
+    return app_of(dataclasses.replace(node, settings=settings))
 
 
 def write_records(

@@ -15,7 +15,8 @@ from oracles.checks import Expected
 from oracles.decode import cell_tokens, sqlite_cells
 from oracles.network import Said, changes, reconcile, standing
 from oracles.questions import Question, Questions
-from oracles.stage import MIXED, NARROWED, endpoint_of
+from oracles.schemas import endpoint_of
+from oracles.stage import MIXED, NARROWED
 from oracles.twins import Twin, build, copy_home, enter, write_hidden, write_visible
 from oracles.worlds import Clock, Sees, everyone, make_home
 
