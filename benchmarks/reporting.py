@@ -44,7 +44,7 @@ def report(costs: Sequence[Cost], flows: Sequence[Flow], sizes: Sizes) -> str:
         fields, size = record_bytes()
         lines += [
             f"{sizes.exchanged:,} records of {fields} fields and {size:,} bytes to a fresh peer; {sizes.repetitions}"
-            " repetitions, all kinds by turns; medians (what is signed on the way: once).",
+            " repetitions, all kinds by turns; medians.",
             "",
             "| exchange | records/s | share of the floor | source CPU µs | receiver CPU µs | bytes a record |",
             "|---|--:|--:|--:|--:|--:|",

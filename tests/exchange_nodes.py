@@ -26,7 +26,7 @@ from federation.peers.holding import Holding
 from federation.peers.pull import Puller
 from federation.peers.serve import Source
 from federation.peers.trust import Self
-from federation.peers.wire import compressed
+from federation.peers.wire import CHANGES_PATH, RECONCILE_PATH, compressed
 from federation.policies.rules import load_policy
 from federation.policies.terms import labels
 from federation.policies.viewer import Viewer, ViewerKind
@@ -99,7 +99,7 @@ class Net:
     ) -> Iterator[StreamedResponse]:
         source = self.nodes[issuer].source
         asked = orjson.loads(content)
-        answer = {serve.CHANGES_PATH: serve.changes, serve.RECONCILE_PATH: serve.reconcile}[path]
+        answer = {CHANGES_PATH: serve.changes, RECONCILE_PATH: serve.reconcile}[path]
         exchanged = Exchanged(reader, path, asked)
         try:
             serve.check_viewer(source, Viewer(ViewerKind.PEER, reader, scopes))

@@ -28,7 +28,7 @@ LIFETIME_PERIODS = 3
 SALT_BYTES = 16
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 64
-PADDED_TO = 8
+PADDED_TO = 4
 MOST_NAMES = 240
 _HEADER = b64(b'{"alg":"ES256","typ":"record+sd-jwt"}').encode()
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
@@ -198,7 +198,7 @@ def issue(version: Version, values: Mapping[str, Any], sign: Sign, secret: bytes
 
     `values` maps `field.step` to wire values, without nulls, open and community steps only. Salts derive from
     (secret, record, step, value), so that an unchanged value keeps its digest and another write shifts none; decoys
-    fill the number of digests up to a multiple of eight. `sign` gives the same signature for the same bytes: then
+    fill the number of digests up to a multiple of four. `sign` gives the same signature for the same bytes: then
     equal views are signed alike. Raises ProvenanceInvalid for a step that the terms do not label open or community.
     """
     index = version.terms.index

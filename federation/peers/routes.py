@@ -18,7 +18,7 @@ from starlette.routing import Route
 from federation.errors import BadInput, FederationError, RateLimited
 from federation.peers import serve, trust
 from federation.peers.serve import Reconcile, Source
-from federation.peers.wire import MEDIA_TYPE, compressed
+from federation.peers.wire import CHANGES_PATH, MEDIA_TYPE, RECONCILE_PATH, compressed
 from federation.policies.viewer import Viewer
 
 MAX_REQUEST_BYTES = 16_384
@@ -60,8 +60,8 @@ def exchange_routes(source: Source, authenticate: Authenticate) -> list[Route]:
 
     return [
         Route(trust.JOIN_PATH, _join_route(source), methods=["POST"]),
-        Route(serve.CHANGES_PATH, answering(serve.changes), methods=["POST"]),
-        Route(serve.RECONCILE_PATH, answering(serve.reconcile), methods=["POST"]),
+        Route(CHANGES_PATH, answering(serve.changes), methods=["POST"]),
+        Route(RECONCILE_PATH, answering(serve.reconcile), methods=["POST"]),
     ]
 
 

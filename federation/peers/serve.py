@@ -37,8 +37,6 @@ from federation.storage.journal import Position
 from federation.storage.viewing import rights_key
 from federation.world import World
 
-CHANGES_PATH = "/exchange/changes"
-RECONCILE_PATH = "/exchange/reconcile"
 CHECKPOINT_BYTES = 120_000
 """Of items as the gate gives them: with signatures, compressed, that is at most 64 kB on the wire."""
 SMALLEST_ANSWER = CHECKPOINT_BYTES
@@ -340,8 +338,6 @@ def _resume(asked: Mapping[str, Any]) -> tuple[int, bytes]:
 
 
 __all__ = [
-    "CHANGES_PATH",
-    "RECONCILE_PATH",
     "Reconcile",
     "Source",
     "changes",
