@@ -362,5 +362,7 @@ def _named_errors(host: str) -> Iterator[None]:
         yield
     except httpx2.TimeoutException as late:
         raise AnswerRefused(f"{host} did not answer in time.") from late
+    except (httpx2.ReadError, httpx2.RemoteProtocolError) as cut:
+        raise Unreachable(f"The connection to {host} broke off before the answer's end.") from cut
     except (httpx2.TransportError, httpx2.InvalidURL) as failed:
         raise Unreachable(f"No connection to {host}: {type(failed).__name__}.") from failed

@@ -41,7 +41,7 @@ class Pair:
     editor: Caller
 
 
-def resource(title: str, length: int = 3000) -> dict[str, object]:
+def resource(title: str, length: int = 5000) -> dict[str, object]:
     """A resource whose text can hardly be packed smaller, and looks like no number of anything."""
     return {
         "title": title,
@@ -57,7 +57,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Linked, granted and in step, with more records than fit between two checkpoints."""
     place = tmp_path_factory.mktemp("pair")
     port = free_ports(1) + 1
-    with closing(Doorway(port)) as doorway, small_disk(place / "small", 16) as disk:
+    with closing(Doorway(port)) as doorway, small_disk(place / "small", 32) as disk:
         home = made_home(disk.path / "river", "River", doorway.url, 'public_scopes = ["resource:open"]\n')
         west = made_home(place / "west", "West", "http://127.0.0.1:9")
         records = place / "records.json"
