@@ -61,11 +61,6 @@ def _routes(node: Node) -> list[Route]:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return resource.authenticate(request.headers.raw, request.method, target)
 
-    async def authenticate_apart(request: Request) -> Viewer:
-        if "authorization" not in request.headers and "dpop" not in request.headers:
-            return authenticate(request)
-        return await anyio.to_thread.run_sync(authenticate, request)
-
     endpoint = GraphQLEndpoint(
         node.gate,
         node.intake,
@@ -75,7 +70,7 @@ def _routes(node: Node) -> list[Route]:
         peer_names=lambda: [who.name for who in partners(node.database)],
     )
     return [
-        Route("/graphql", graphql_app(endpoint, authenticate_apart), methods=["GET", "POST"]),
+        Route("/graphql", graphql_app(endpoint, authenticate), methods=["GET", "POST"]),
         Route("/graphql/schema.graphql", told(_schema_text(node)), methods=["GET"]),
         Route("/health/live", live, methods=["GET"]),
         Route("/health/ready", ready(node.check), methods=["GET"]),

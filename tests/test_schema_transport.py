@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -29,7 +31,7 @@ def web() -> TestClient:
     gate = MemoryGate(sample())
     endpoint = GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy, limits=Limits(body=4096))
 
-    async def authenticate(request: Request) -> Viewer:
+    def authenticate(request: Request) -> Viewer:
         if request.headers.get("authorization") == "DPoP wrong":
             raise Challenged("This token is not valid.")
         return client(*OPEN_ALL)
@@ -147,3 +149,64 @@ def test_a_cheap_request_never_makes_the_event_loop_wait_for_a_reader() -> None:
         assert await asked(query) == 200
 
     anyio.run(scene)
+
+
+async def answered(endpoint: GraphQLEndpoint, authenticate: Any, headers: Sequence[tuple[bytes, bytes]] = ()) -> int:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": orjson.dumps(QUERY), "more_body": False}
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json"), *headers]}
+    return (await graphql_app(endpoint, authenticate)(Request(scope, receive))).status_code
+
+
+def test_a_proof_is_looked_at_in_a_thread_and_other_viewers_in_the_event_loop() -> None:
+    gate = MemoryGate(sample())
+    endpoint = GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy)
+    threads: list[int] = []
+
+    def authenticate(request: Request) -> Viewer:
+        threads.append(threading.get_ident())
+        return client(*OPEN_ALL)
+
+    async def scene() -> None:
+        for headers in ([], [(b"authorization", b"Bearer fedp_x")], [(b"authorization", b"DPoP x"), (b"dpop", b"y")]):
+            assert await answered(endpoint, authenticate, headers) == 200
+
+    anyio.run(scene)
+    assert [thread == threading.get_ident() for thread in threads] == [True, True, False]
+
+
+def test_a_viewer_who_needs_a_reader_that_is_lent_is_looked_for_in_a_thread() -> None:
+    pool = ReaderPool(lambda: SimpleNamespace(close=lambda: None), 1, 30.0)
+    gate = MemoryGate(sample())
+    endpoint = GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy)
+    statuses: list[int] = []
+
+    def authenticate(request: Request) -> Viewer:
+        with pool.lent():
+            return client(*OPEN_ALL)
+
+    async def ask() -> None:
+        statuses.append(await answered(endpoint, authenticate))
+
+    async def scene() -> None:
+        async with anyio.create_task_group() as tasks:
+            with pool.lent():
+                tasks.start_soon(ask)
+                for _ in range(5):
+                    with anyio.fail_after(1):
+                        await anyio.sleep(0.01)
+                assert statuses == []
+
+    anyio.run(scene)
+    assert statuses == [200]
+
+
+def test_who_is_refused_in_a_thread_is_told_why() -> None:
+    gate = MemoryGate(sample())
+    endpoint = GraphQLEndpoint(gate, None, CODES, policy=lambda: gate.policy)
+
+    def authenticate(request: Request) -> Viewer:
+        raise Challenged("This token is not valid.")
+
+    assert anyio.run(answered, endpoint, authenticate, [(b"dpop", b"y")]) == 401

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import BoundedSemaphore, Lock
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from graphql import OperationType, Undefined, execute_sync
@@ -46,6 +46,7 @@ TOLD_LIMIT = 64
 STANDARD_WAIT = 5.0
 """So many seconds a request waits for a place in the standard executor."""
 
+T = TypeVar("T")
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
 
@@ -111,8 +112,8 @@ class GraphQLEndpoint:
         return status, media, content
 
     @staticmethod
-    def at_once(run: Callable[[], Answer]) -> Answer | None:
-        """The answer of a cheap request, or None where it would have to wait for a reader of the database."""
+    def at_once(run: Callable[[], T]) -> T | None:
+        """What a cheap step of a request gives, or None where it would have to wait for a reader of the database."""
         try:
             with without_waiting():
                 return run()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 import orjson
@@ -27,13 +26,13 @@ HEADERS = {"cache-control": "no-store", "vary": "Accept, Authorization, DPoP", "
 
 
 def graphql_app(
-    endpoint: GraphQLEndpoint, authenticate: Callable[[Request], Viewer | Awaitable[Viewer]]
+    endpoint: GraphQLEndpoint, authenticate: Callable[[Request], Viewer]
 ) -> Callable[[Request], Awaitable[Response]]:
     """A Starlette endpoint for `/graphql`.
 
-    `authenticate` gives the viewer of a request, or a promise of one; it raises FederationError, whose `headers`
-    (a challenge) are sent along if it has any. Cheap plans run in the event loop where a reader is free, all others in
-    a thread.
+    `authenticate` gives the viewer of a request; it raises FederationError, whose `headers` (a challenge) are sent
+    along if it has any. What is cheap runs in the event loop where a reader is free: a viewer without a proof, then a
+    plan. All else goes to a thread, once for both: a proof is written down before it counts, and writing may wait.
     """
 
     async def answer(request: Request) -> Response:
@@ -48,14 +47,14 @@ def graphql_app(
             body = await bounded_body(request, endpoint.limits.body)
             if body is None:
                 return refusal(BadInput("The request is larger than this node reads."), media, 413)
-            asked = authenticate(request)
-            viewer = await asked if isawaitable(asked) else asked
-        except FederationError as error:
+            run = partial(endpoint.execute, body=body, legacy=media == PLAIN_JSON)
+            viewer = None if "dpop" in request.headers else endpoint.at_once(partial(authenticate, request))
+            cheap = viewer is not None and endpoint.is_cheap(viewer, body)
+            answered = endpoint.at_once(partial(run, viewer)) if cheap else None
+            if answered is None:
+                answered = await to_thread.run_sync(lambda: run(viewer or authenticate(request)))
+        except FederationError as error:  # none comes from `execute`, which never raises
             return refusal(error, media or PLAIN_JSON, error.status)
-        run = partial(endpoint.execute, viewer, body, legacy=media == PLAIN_JSON)
-        answered = endpoint.at_once(run) if endpoint.is_cheap(viewer, body) else None
-        if answered is None:
-            answered = await to_thread.run_sync(run)
         status, content_type, content = answered
         return Response(content, status, {**HEADERS, "content-type": content_type})
 
