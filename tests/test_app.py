@@ -109,6 +109,18 @@ def test_another_method_is_refused_with_those_that_are_taken(method: str, path: 
     assert answer.headers["allow"]
 
 
+def test_a_request_that_fails_in_the_database_leaves_the_next_quick_one_its_answer(web: TestClient) -> None:
+    """A failed read costs its connection; a quick request that finds none open waits for one in a thread."""
+    quick = {"query": "{ resources(first: 1) { edges { node { title } } } }"}
+    statuses = []
+    for _ in range(4):
+        assert web.post("/graphql", json=quick).status_code == 200
+        failed = web.post("/graphql", json={"query": '{ resources(after: "zz") { edges { node { title } } } }'})
+        assert failed.json()["errors"][0]["extensions"]["code"] == "BAD_INPUT"
+        statuses.append(web.post("/graphql", json=quick).status_code)
+    assert statuses == [200] * 4
+
+
 def test_the_node_is_live_and_ready(web: TestClient) -> None:
     assert web.get("/health/live").json() == {"status": "live"}
     assert web.get("/health/ready").json() == {"status": "ready"}

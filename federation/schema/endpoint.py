@@ -152,6 +152,8 @@ class GraphQLEndpoint:
                 self._remember(key, ready, len(body))
         try:
             return self._run(viewer, ready)
+        except NoneFree:  # no answer yet: the caller asks again in a thread, which waits
+            raise
         except FederationError as error:
             status = error.status if not legacy or error.status in (401, 429, 503) else 200
             return status, orjson.dumps({"errors": [problem(error)], "extensions": {"cost": self._cost(ready.cost)}})
