@@ -33,9 +33,11 @@ from federation.records.filters import Cond
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import columns
 from federation.storage import relation as relation_module
+from federation.storage import searching
 from federation.storage.database import Database
 from federation.storage.dialect import POSTGRESQL, SQLITE
 from federation.storage.ids import global_id, pairwise_id
+from federation.storage.pairwise import add_functions
 
 FACTS = ("__typename", "id", "type", "status", "handling")
 
@@ -165,7 +167,11 @@ def _conjuncts(where: Any) -> Iterator[Any]:
             yield from _conjuncts(item)
 
 
-def test_searches_equal_the_oracle(database: Database) -> None:
+@pytest.mark.parametrize("common", ["no word is common", "every word is common"])
+def test_searches_equal_the_oracle(database: Database, common: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if common == "every word is common":
+        monkeypatch.setattr(searching, "FEW", 0)
+        monkeypatch.setattr(searching, "ONE_IN", 10**9)
     made = sample(database, 5, 24)
     hits = 0
     for who in (PUBLIC, NEAR, PARTNER, PEER, STEWARD, MEMBER):
@@ -320,6 +326,32 @@ def test_declared_orders_walk_their_index(database: Database) -> None:
             assert "ix_funding_call_" in plan, plan
             assert "TEMP B-TREE" not in plan
             assert "Sort" not in plan
+
+
+def test_a_reader_gets_the_functions_that_make_ids_once() -> None:
+    class Counted:
+        makes_ids = False
+        made = 0
+
+        def create_function(self, *_: object, **__: object) -> None:
+            self.made += 1
+
+    connection = Counted()
+    for _ in range(3):
+        add_functions(connection)
+    assert connection.made == 2
+
+
+def test_a_common_word_of_sqlite_is_met_on_a_walk_along_the_ids(sqlite_database: Database) -> None:
+    made = sample(sqlite_database, 9, 3, types=("resource",))
+    request = PageRequest(("resource",), SHAPES, search="help")
+    ready = made.gate.prepare(viewer(ViewerKind.CLIENT, *all_scopes("open")), request).relation
+    words = {name: make(["help"]) for name, make in ready.words.items()}
+    for statement, values in ((ready.first_page, {}), (ready.next_page, {"after_key": 0, "after_id": bytes(16)})):
+        assert statement is not None
+        plan = explain(made, statement, {"limit": 21, **words, **values})
+        assert "MATERIALIZE h" in plan
+        assert re.search(r"(SCAN|SEARCH) t USING INDEX (sqlite_autoindex_resource_1|ix_resource_\d+)", plan), plan
 
 
 @pytest.mark.parametrize("key", ["resource", "capacityOffer"])

@@ -32,9 +32,13 @@ def pairwise_parameters(secret: bytes, subject: str) -> dict[str, bytes]:
 
 
 def add_functions(connection: Any) -> None:
-    """Gives a raw SQLite connection the functions that such statements call; PostgreSQL has them."""
+    """Gives a raw SQLite connection the functions that such statements call, once: SQLite would prepare all its
+    statements anew. PostgreSQL has them."""
+    if connection.makes_ids:
+        return
     connection.create_function("pairwise", 3, _pairwise, deterministic=True)
     connection.create_function("base64url", 2, _base64url, deterministic=True)
+    connection.makes_ids = True
 
 
 def _pairwise(inner: bytes, outer: bytes, id: bytes) -> bytes:

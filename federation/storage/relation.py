@@ -21,7 +21,7 @@ from federation.records.rows import bits
 from federation.storage.conditions import FALSE, TRUE, Binding, Compiler
 from federation.storage.dialect import Dialect
 from federation.storage.pairwise import add_functions, column_of, gid_of, id_of
-from federation.storage.searching import postgresql_match, sqlite_match
+from federation.storage.searching import Walk, postgresql_match, sqlite_match
 from federation.storage.shapes import Shape, Writer, fields_of, origin_subquery
 from federation.storage.tables import indexed_pairs, searched_columns
 from federation.storage.view import Arm, View
@@ -174,13 +174,30 @@ class Relation:
         condition = self._condition(source)
         if FALSE in condition:
             return None
-        key = self._key(source) or "NULL"
-        return (
+        key, walk = self._key(source) or "NULL", self._walk(source, after)
+        led = (
             f"SELECT {source.number} AS a,t.rid AS r,{key} AS s,{self._id(source)} AS i"  # noqa: S608
-            f" FROM {self._from(source)} {self._tail(source, after)}"
+            f" FROM {self._from(source)} {self._tail(source, after, f'LIMIT {walk.led_limit}' if walk else None)}"
+        )
+        return walk.keys(source.number, led) if walk else led
+
+    def _walk(self, source: Source, after: bool) -> Walk | None:
+        """How the rows of common words are found; None where the text index is asked first in any case."""
+        view, param = self.view_of(source), self.dialect.param
+        if not self.dialect.sqlite or not self.query.search or self.query.order is not None or view.pairwise:
+            return None
+        searched = self._searched(view, source.arm)
+        titles = [each for each in searched if each[0] in TITLES]
+        return Walk(
+            self._table(source),
+            " AND ".join(self._condition(source)),
+            param(self._match(source, "q", searched)),
+            param(self._match(source, "h", titles)) if titles else None,
+            f"{param('limit')}+0",
+            (param("after_key"), param("after_id")) if after else None,
         )
 
-    def _tail(self, source: Source, after: bool) -> str:
+    def _tail(self, source: Source, after: bool, limit: str | None = None) -> str:
         parts = self._condition(source)
         key, id = self._key(source), self._id(source)
         if after:
@@ -192,7 +209,7 @@ class Relation:
                 parts.append(f"({key},{id}){sign}({self.dialect.param('after_key')},{place})")
         told = key is not None and ("t." in key)  # the same for every row else, and a number would mean a column
         order = ",".join(f"{each}{self._direction}" for each in ((key, id) if told else (id,)))
-        return f"WHERE {' AND '.join(parts)} ORDER BY {order} {self.dialect.limit()}"
+        return f"WHERE {' AND '.join(parts)} ORDER BY {order} {limit or self.dialect.limit()}"
 
     @property
     def _direction(self) -> str:

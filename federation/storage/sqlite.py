@@ -38,7 +38,13 @@ for _plain in (type(None), bytes):  # without an adapter the driver looks for on
     driver.register_adapter(_plain, _as_it_is)
 
 
-class LimitedConnection(driver.Connection):
+class RawConnection(driver.Connection):
+    """A raw connection. `makes_ids`: it has the functions that make ids for a viewer."""
+
+    makes_ids: bool = False
+
+
+class LimitedConnection(RawConnection):
     """A raw connection whose statements are stopped after `limit` seconds."""
 
     limit: float = 0.0
@@ -108,7 +114,7 @@ def _first_look(path: str, pragma: str | None) -> None:
 
 
 def _connect(path: str, pragma: str | None, read_only: bool, seconds: float | None) -> Any:
-    factory = driver.Connection if seconds is None else LimitedConnection
+    factory = RawConnection if seconds is None else LimitedConnection
     connection = driver.connect(path, isolation_level=None, check_same_thread=False, factory=factory)
     if pragma:
         connection.execute(pragma)
