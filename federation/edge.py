@@ -1,6 +1,5 @@
-"""The edge of the web application: headers that protect whoever reads an answer, refusals as JSON, and health.
-
-It knows no record and no viewer; what a refusal says is the error's own sentence.
+"""The edge of the web application: bodies within bounds, headers that protect whoever reads an answer, refusals as
+JSON, and health. It knows no record and no viewer; what a refusal says is the error's own sentence.
 """
 
 from __future__ import annotations
@@ -9,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from federation.errors import FederationError
+from federation.errors import BadInput, FederationError
 from federation.telemetry import logger
 
 _log = logger("node")
@@ -25,6 +24,24 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+async def bounded_body(request: Request, limit: int) -> bytes | None:
+    """The body, or None as soon as it is longer than `limit` bytes. A caller that hangs up raises BadInput."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        return None
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                return None
+            parts.append(chunk)
+    except ClientDisconnect as error:
+        raise BadInput("The request ended early.") from error
+    return b"".join(parts)
 
 
 class Protected:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from federation.edge import bounded_body
 from federation.errors import BadInput, FederationError
 from federation.oauth.accounts import redeem_link
 from federation.storage.database import Database
@@ -97,11 +98,9 @@ def _check_origin(request: Request, url: str) -> None:
 
 
 async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise BadInput("The form is too long.")
+    body = await bounded_body(request, MAX_BYTES)
+    if body is None:
+        raise BadInput("The form is too long.")
     return body
 
 

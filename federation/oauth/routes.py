@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from federation.edge import bounded_body
 from federation.errors import FederationError
 from federation.keys import ALGORITHMS
 from federation.oauth.realm import JWKS_PATH, REVOKE_PATH, TOKEN_PATH, Realm
@@ -113,11 +114,9 @@ class _BadForm(Exception):
 
 
 async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM:
-            raise _BadForm(f"A form may have {MAX_FORM} bytes.", 413)
+    body = await bounded_body(request, MAX_FORM)
+    if body is None:
+        raise _BadForm(f"A form may have {MAX_FORM} bytes.", 413)
     return body
 
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from federation.edge import bounded_body
 from federation.errors import BadInput, FederationError, RateLimited
 from federation.peers import serve, trust
 from federation.peers.serve import Reconcile, Source
@@ -99,11 +100,9 @@ class _Stream(StreamingResponse):
 
 
 async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            raise BadInput("The request is too long.")
+    body = await bounded_body(request, MAX_REQUEST_BYTES)
+    if body is None:
+        raise BadInput("The request is too long.")
     return body
 
 

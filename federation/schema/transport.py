@@ -12,9 +12,10 @@ from typing import Any
 
 import orjson
 from anyio import to_thread
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
+from federation.edge import bounded_body
 from federation.errors import BadInput, FederationError
 from federation.policies.viewer import Viewer
 from federation.schema.endpoint import GraphQLEndpoint
@@ -66,24 +67,6 @@ def refusal(error: FederationError, media: str | None, status: int, headers: dic
     extra: dict[str, Any] = {**HEADERS, **(headers or {}), **getattr(error, "headers", {})}
     extra["content-type"] = f"{media or PLAIN_JSON}; charset=utf-8"
     return Response(orjson.dumps({"errors": [problem(error)]}), status, extra)
-
-
-async def bounded_body(request: Request, limit: int) -> bytes | None:
-    """The body, or None as soon as it is longer than `limit` bytes. A caller that hangs up raises BadInput."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        return None
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                return None
-            parts.append(chunk)
-    except ClientDisconnect as error:
-        raise BadInput("The request ended early.") from error
-    return b"".join(parts)
 
 
 def is_json(content_type: str | None) -> bool:
