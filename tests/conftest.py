@@ -28,6 +28,17 @@ _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 _PLACE = Path(tempfile.gettempdir()) / f"federation-tests-{_RUN}-{_WORKER}"
 _FAST = ("fsync = off", "full_page_writes = off", "max_connections = 200", "autovacuum = off")
 
+COVERING = ("tests/policies/", "tests/test_gate", "tests/test_intake")
+"""The tests of the modules that must be covered whole. They cover them alone, so that no other test is traced, which
+would take as long again."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Traces only the tests of what must be covered whole."""
+    for item in items:
+        if not item.nodeid.startswith(COVERING):
+            item.add_marker(pytest.mark.no_cover)
+
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
