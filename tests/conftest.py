@@ -32,6 +32,14 @@ COVERING = ("tests/policies/", "tests/test_gate", "tests/test_intake")
 """The tests of the modules that must be covered whole. They cover them alone, so that no other test is traced, which
 would take as long again."""
 
+_MEMORY, _ENOUGH = Path("/dev/shm"), 4 * 1024**3
+
+
+def pytest_configure() -> None:
+    """Temporary files are in memory where there is room: databases wait for the disk at every commit otherwise."""
+    if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ENOUGH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Traces only the tests of what must be covered whole."""
