@@ -132,7 +132,7 @@ def test_the_schema_tells_the_scopes_of_the_policy_in_force(node: Node) -> None:
         node.policies.apply(load_policy('[resource]\ntitle = "partner"\n', node.catalogue))
         after = web.get("/graphql/schema.graphql").text
         assert after == public_schema(node) != before
-        node.policies.rollback()
+        node.policies.apply(node.policies.previous())
         assert web.get("/graphql/schema.graphql").text == before
 
 
