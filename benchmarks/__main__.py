@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import exchanges, pages
+from benchmarks import checks, exchanges, pages
 from benchmarks.processes import ROOT
 from benchmarks.reporting import Sizes, report, written
 
@@ -28,8 +28,9 @@ def main(arguments: list[str] | None = None) -> str:
     with tempfile.TemporaryDirectory(prefix="federation-bench-") as directory:
         work = Path(directory)
         costs = [] if chosen.only == "exchange" else pages.compare(work, sizes.records, sizes.rounds, sizes.each)
+        steps = [] if chosen.only == "exchange" else checks.measured(work, sizes.rounds, 5 * sizes.each)
         flows = [] if chosen.only == "pages" else exchanges.compare(work, sizes.exchanged, sizes.repetitions)
-    text = report(costs, flows, sizes)
+    text = report(costs, flows, sizes, steps)
     print(text)
     if not chosen.quick and chosen.only is None:
         DOCS.write_text(written(DOCS.read_text(encoding="utf-8"), text), encoding="utf-8")

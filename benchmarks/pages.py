@@ -14,19 +14,16 @@ from typing import Any
 
 import orjson
 
-from benchmarks import sampling, usual
+from benchmarks import programs, sampling, usual
 from benchmarks.processes import HOST, Server, cpu_seconds, free_port, served
-from federation.keys.jose import signing_key
-from federation.node import open_node
-from federation.oauth import clients
-from federation.oauth.client import PeerSession
-from federation.outbound import Outbound
+from benchmarks.programs import Program
+from federation.node import Node, open_node
+from federation.oauth.personal import issue_personal_token
 from federation.settings import load_settings
-from federation.world import real_world
 
 FIELDS = "id status title kind dimensions welcomes reach responseHours languages area { code } origin { scope }"
 FIRST = 50
-HEADERS = {"content-type": "application/json", "accept": "application/json"}
+HEADERS: Mapping[str, str] = {"content-type": "application/json", "accept": "application/json"}
 Ask = Callable[[], bytes]
 
 
@@ -43,6 +40,14 @@ RARE = body(f', text: "{sampling.RARE_WORD}"', "search", SEARCHED)
 
 
 FLOOR = "floor: Starlette, one json_group_array query"
+ANONYMOUS = "node: anonymous, `:open`, known document"
+BEARER = "node: `:open`, personal token (Bearer)"
+PROVEN = "node: `:open`, token and proof"
+PARTNER = "node: partner scopes, ledger entry, token and proof"
+ENTERED = "endpoint alone: partner scopes, ledger entry, no OAuth"
+UNENTERED = "endpoint alone: anonymous, default policy"
+PLAIN = {ENTERED: UNENTERED}
+"""What the page of a kind is compared with, where it is not that of the anonymous viewer of the node."""
 KINDS = ("floor", "viewed", "usual", "usual_cached")
 
 
@@ -58,12 +63,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one kind of request cost: ms of processor time (median of rounds), and how often that of the floor."""
+    """What one kind of request cost: ms of processor time (median of rounds), how often that of the floor, and how
+    many more than that of the same page without a viewer to know or a ledger to write."""
 
     name: str
     cpu_ms: float
     ratio: float
     size: int
+    added: float = 0.0
 
 
 def nodes(answer: bytes) -> list[Any]:
@@ -79,13 +86,12 @@ def compare(work: Path, records: int, rounds: int, each: int) -> list[Cost]:
     """Costs of all kinds of requests; `each` requests of a kind a round."""
     home, port = work / "node", free_port()
     sampling.make_home(home, f"http://{HOST}:{port}", records)
-    client, scopes = _client(home)
-    with served(("node", home, port)) as (node,), closing(Outbound(("127.0.0.0/8",))) as outbound:
+    with served(("node", home, port)) as (node,), closing(open_node(load_settings(home, {}, {})[0])) as opened:
         first = nodes(node.ask("POST", "/graphql", PAGE, HEADERS))
         usual.fill(home, _all(node, records))
         with served(*((kind, home, None) for kind in KINDS)) as others:
             servers = {"node": node, **dict(zip(KINDS, others, strict=True))}
-            asks = _asks(servers, _bound(outbound, client, scopes, f"http://{HOST}:{port}"))
+            asks = _asks(servers, opened)
             _check_alike(asks, first)
             return _measured(asks, rounds, each)
 
@@ -104,35 +110,32 @@ def _all(node: Server, records: int) -> list[dict[str, Any]]:
     return found
 
 
-def _client(home: Path) -> tuple[clients.NewClient, frozenset[str]]:
-    scopes = frozenset({"resource:partner", "network:partner"})
-    with closing(open_node(load_settings(home, {}, {})[0])) as node:
-        return clients.add_client(node.database, node.world, "benchmark", scopes, node.scopes), scopes
-
-
-def _bound(outbound: Outbound, client: clients.NewClient, scopes: frozenset[str], url: str) -> Ask:
-    """Requests with a bound token and a proof for each, as a partner's program makes them."""
-    session = PeerSession(outbound, signing_key(client.private_jwk), client.client_id, real_world())
-    return lambda: session.request(url, scopes, "POST", "/graphql", headers=HEADERS, content=PAGE).body
-
-
-def _asks(servers: Mapping[str, Server], bound: Ask) -> list[Asked]:
+def _asks(servers: Mapping[str, Server], opened: Node) -> list[Asked]:
     """Everything that is measured; the floor first."""
 
     def graphql(name: str, kind: str, content: bytes, *, alike: bool = False, path: str = "/graphql") -> Asked:
         server = servers[kind]
         return Asked(name, server.pid, lambda: server.ask("POST", path, content, HEADERS), alike)
 
-    floor = servers["floor"]
+    floor, node = servers["floor"], servers["node"]
+    secret, _ = issue_personal_token(opened.database, opened.world, "benchmark", programs.OPEN, opened.scopes)
+    known = {**HEADERS, "authorization": f"Bearer {secret}"}
+    anybody, partner = Program(opened, programs.OPEN), Program(opened, programs.PARTNER)
+
+    def proven(program: Program) -> Ask:
+        return lambda: node.ask("POST", "/graphql", PAGE, {**HEADERS, **program.headers()})
+
     return [
         Asked(FLOOR, floor.pid, lambda: floor.ask("GET", f"/page?first={FIRST}"), True),
-        graphql("node: anonymous, `:open`, known document", "node", PAGE, alike=True),
+        graphql(ANONYMOUS, "node", PAGE, alike=True),
         graphql("node: filter and sort", "node", SORTED),
         graphql("node: search, common word", "node", COMMON),
         graphql("node: search, rare word", "node", RARE),
-        Asked("node: partner scopes, ledger entry, token and proof", servers["node"].pid, bound, False),
-        graphql("endpoint alone: partner scopes, ledger entry, no OAuth", "viewed", PAGE, path="/partner"),
-        graphql("endpoint alone: anonymous, default policy", "viewed", PAGE, alike=True, path="/ladders"),
+        Asked(BEARER, node.pid, lambda: node.ask("POST", "/graphql", PAGE, known), True),
+        Asked(PROVEN, node.pid, proven(anybody), True),
+        Asked(PARTNER, node.pid, proven(partner), False),
+        graphql(ENTERED, "viewed", PAGE, path="/partner"),
+        graphql(UNENTERED, "viewed", PAGE, alike=True, path="/ladders"),
         graphql("endpoint alone: anonymous, everything open", "viewed", PAGE, path="/open"),
         graphql("Strawberry + SQLModel async ORM", "usual", PAGE, alike=True, path="/graphql/"),
         graphql("the same with parser and validation caches", "usual_cached", PAGE, alike=True, path="/graphql/"),
@@ -157,8 +160,16 @@ def _measured(asks: Sequence[Asked], rounds: int, each: int) -> list[Cost]:
                 sizes[one.name] = len(one.ask())
             if at:
                 spent[one.name].append((cpu_seconds(one.pid) - begun) / each * 1000)
-    floor = spent[FLOOR]
-    return [
-        Cost(name, median(all_), median(cost / low for cost, low in zip(all_, floor, strict=True)), sizes[name])
-        for name, all_ in spent.items()
-    ]
+    found = []
+    for name, all_ in spent.items():
+        added = _added(all_, spent[PLAIN.get(name, ANONYMOUS)])
+        found.append(Cost(name, median(all_), _ratio(all_, spent[FLOOR]), sizes[name], added))
+    return found
+
+
+def _ratio(all_: Sequence[float], low: Sequence[float]) -> float:
+    return median(one / other for one, other in zip(all_, low, strict=True))
+
+
+def _added(all_: Sequence[float], plain: Sequence[float]) -> float:
+    return median(one - other for one, other in zip(all_, plain, strict=True))

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.checks import Check
 from benchmarks.exchanges import Flow
-from benchmarks.pages import FIRST, Cost
+from benchmarks.pages import BEARER, ENTERED, FIRST, PARTNER, PROVEN, Cost
 from benchmarks.sampling import record_bytes
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -27,7 +28,16 @@ class Sizes:
     repetitions: int
 
 
-def report(costs: Sequence[Cost], flows: Sequence[Flow], sizes: Sizes) -> str:
+ADDED = (
+    (BEARER, "a page more by a personal token (Bearer)", None),
+    (PROVEN, "a page more by token and proof", None),
+    (ENTERED, "a page more by the ledger entry, endpoint alone", None),
+    (PARTNER, "a page more by token, proof and ledger entry", 0.5),
+)
+"""Differences of kinds of pages that are told beside the single steps, and what they may be."""
+
+
+def report(costs: Sequence[Cost], flows: Sequence[Flow], sizes: Sizes, checks: Sequence[Check] = ()) -> str:
     """The tables as Markdown, with the day and the machine."""
     lines = [machine(), ""]
     if costs:
@@ -40,6 +50,8 @@ def report(costs: Sequence[Cost], flows: Sequence[Flow], sizes: Sizes) -> str:
             *(f"| {one.name} | {one.cpu_ms:.2f} | {one.ratio:.2f} | {one.size / 1000:.1f} |" for one in costs),
             "",
         ]
+    if checks:
+        lines += _viewers(costs, checks)
     if flows:
         fields, size = record_bytes()
         lines += [
@@ -56,6 +68,21 @@ def report(costs: Sequence[Cost], flows: Sequence[Flow], sizes: Sizes) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _viewers(costs: Sequence[Cost], checks: Sequence[Check]) -> list[str]:
+    """The table of what a viewer costs, with the targets."""
+    added = {one.name: one.added for one in costs}
+    rows = [*checks, *(Check(told, added[name], target) for name, told, target in ADDED if name in added)]
+    return [
+        "What knowing the viewer and the ledger cost: single steps inside one process, then pages of a viewer beside"
+        " the same without one. A wait for the disk is no processor time, but what runs after it has cold caches.",
+        "",
+        "| what | CPU ms | target ms |",
+        "|---|--:|--:|",
+        *(f"| {one.name} | {one.cpu_ms:.2f} | {'–' if one.target is None else f'≤ {one.target}'} |" for one in rows),
+        "",
+    ]
 
 
 def machine() -> str:

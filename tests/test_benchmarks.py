@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import exchanges, pages, sampling
+from benchmarks import checks, exchanges, pages, sampling
+from benchmarks.checks import Check
 from benchmarks.exchanges import Flow
 from benchmarks.pages import Cost
 from benchmarks.reporting import BEGIN, END, Sizes, report, written
@@ -20,6 +21,20 @@ def test_every_server_gives_the_page_of_the_node(tmp_path: Path) -> None:
     assert costs[0].name == pages.FLOOR
     assert costs[0].ratio == 1
     assert all(cost.cpu_ms > 0 and cost.size > 100 for cost in costs)
+
+
+def test_every_step_that_a_viewer_costs_is_taken(tmp_path: Path) -> None:
+    steps = checks.measured(tmp_path, 1, 2)  # raises where a token or a proof is refused
+    assert [step.target for step in steps] == [0.3, 0.5, None, None]
+    assert all(step.cpu_ms > 0 for step in steps)
+
+
+def test_what_a_viewer_costs_stands_beside_its_target() -> None:
+    costs = [Cost(pages.PARTNER, 1.2, 4.0, 14_700, 0.62), Cost(pages.FLOOR, 0.3, 1.0, 14_700)]
+    text = report(costs, [], SIZES, [Check("token and proof", 0.25, 0.3), Check("ledger entry", 0.2)])
+    assert "| token and proof | 0.25 | ≤ 0.3 |" in text
+    assert "| ledger entry | 0.20 | – |" in text
+    assert "| a page more by token, proof and ledger entry | 0.62 | ≤ 0.5 |" in text
 
 
 def test_every_way_of_exchanging_brings_all_records(tmp_path: Path) -> None:
