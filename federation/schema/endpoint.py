@@ -32,7 +32,7 @@ from federation.schema.names import upper
 from federation.schema.problems import problem, status_of
 from federation.schema.reads import Plan, Reads
 from federation.schema.resolving import Asked, Reader, whole_shapes
-from federation.schema.services import Services, Sight
+from federation.schema.roots import Roots, Sight
 from federation.storage.pool import NoneFree, without_waiting
 
 RESPONSE_JSON = "application/graphql-response+json"
@@ -86,12 +86,12 @@ class GraphQLEndpoint:
         self.limits = limits
         self.schema = build_schema(registry, codes, policy(), public_scopes)
         self._core = self.schema._schema
-        self._services = Services(gate, intake, registry, OPPORTUNITIES, policy, peer_names)
+        self._roots = Roots(gate, intake, registry, OPPORTUNITIES, policy, peer_names)
         self._reader = Reader(gate, registry, codes, whole_shapes(registry, codes))
         sizes = {upper(name): len(codes.codes(name)) for name in codes.lists()}
         self._documents = DocumentCache(self._core, limits, sizes=sizes)
         self._places = BoundedSemaphore(limits.standard)
-        self._reads = Reads(self._core, self._services, registry, codes)
+        self._reads = Reads(self._core, self._roots, registry, codes)
         self._ready: OrderedDict[bytes, Ready] = OrderedDict()
         self._ready_size = 0
         self._lock = Lock()
@@ -197,7 +197,7 @@ class GraphQLEndpoint:
         operation = ready.operation
         if operation.node.operation is OperationType.MUTATION:
             _may_write(viewer)
-        plan, sight = ready.plan, self._services.sight(viewer)
+        plan, sight = ready.plan, self._roots.sight(viewer)
         if plan is None:
             self._reads.refuse(sight, operation, ready.variables, None)
             with self._place(operation):
@@ -239,7 +239,7 @@ class GraphQLEndpoint:
         result = execute_sync(
             self._core,
             operation.document,
-            context_value=Asked(viewer, self._reader, self._services),
+            context_value=Asked(viewer, self._reader, self._roots),
             variable_values={name: value for name, value in sources.items() if value is not Undefined},
             operation_name=operation.node.name.value if operation.node.name else None,
             executor_class=StrawberryGraphQLCoreExecutionContext,
@@ -254,7 +254,7 @@ class GraphQLEndpoint:
     def execute_standard(self, viewer: Viewer, body: bytes) -> bytes:
         """The same answer by the standard executor, for comparison and for operations that are not compiled."""
         ready = self._read(body)
-        return self._standard(viewer, ready, self._extensions(self._services.sight(viewer), ready))
+        return self._standard(viewer, ready, self._extensions(self._roots.sight(viewer), ready))
 
 
 class _Invalid(Exception):

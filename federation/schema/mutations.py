@@ -154,7 +154,7 @@ def create_fetch(key: str, kind: RecordType, codes: CodeLists) -> Fetch:
 
     def write(asked: Asked, given: Mapping[str, Any]) -> str:
         options = {"share": bool(given.get("share")), "confirm": bool(given.get("confirm"))}
-        return asked.services.intake.create(asked.viewer, key, document_of(fields, given["record"]), **options)
+        return asked.roots.intake.create(asked.viewer, key, document_of(fields, given["record"]), **options)
 
     return _fetch(write)
 
@@ -165,7 +165,7 @@ def amend_fetch(kind: RecordType, codes: CodeLists) -> Fetch:
 
     def write(asked: Asked, given: Mapping[str, Any]) -> str:
         changes = document_of(fields, given["changes"])
-        asked.services.intake.amend(asked.viewer, given["id"], changes, confirm=bool(given.get("confirm")))
+        asked.roots.intake.amend(asked.viewer, given["id"], changes, confirm=bool(given.get("confirm")))
         return given["id"]
 
     return _fetch(write)
@@ -175,7 +175,7 @@ def by_id_fetch(verb: str) -> Fetch:
     """Shares a record, or takes it back."""
 
     def write(asked: Asked, given: Mapping[str, Any]) -> str:
-        getattr(asked.services.intake, verb)(asked.viewer, given["id"])
+        getattr(asked.roots.intake, verb)(asked.viewer, given["id"])
         return given["id"]
 
     return _fetch(write)

@@ -61,7 +61,7 @@ def list_fetch(types: tuple[str, ...] | None) -> Fetch:
     def fetch(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
         asked: Asked = info.context
         every = tuple(asked.reader.registry) if types is None else types
-        return page_of(asked, asked.services.request(info.field_name, every, asked.reader.shapes, arguments))
+        return page_of(asked, asked.roots.request(info.field_name, every, asked.reader.shapes, arguments))
 
     return fetch
 
@@ -75,7 +75,7 @@ def fetch_network(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
     """This node's own network, as far as the viewer sees it."""
     asked: Asked = info.context
     shapes = {"network": asked.reader.shapes["network"]}
-    nodes = page_of(asked, asked.services.own_network(shapes))["nodes"]
+    nodes = page_of(asked, asked.roots.own_network(shapes))["nodes"]
     return nodes[0] if nodes else None
 
 
@@ -85,7 +85,7 @@ def fetch_viewer(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
     viewer = asked.viewer
     access = []
     for key, kind in asked.reader.registry.items():
-        steps = asked.services.sight(viewer).of(key).steps
+        steps = asked.roots.sight(viewer).of(key).steps
         fields = [
             {"field": made.name, "step": upper(steps.get(made.spec.name, "withheld"))}
             for made in surfaces(kind, asked.reader.codes)
@@ -130,7 +130,7 @@ def fetch_peers(source: Any, info: Any, arguments: dict[str, Any]) -> Any:
     asked: Asked = info.context
     if not (asked.viewer.at_home and asked.viewer.kind == "steward") and "peers:write" not in asked.viewer.scopes:
         return []
-    return [{"name": name} for name in asked.services.peer_names()]
+    return [{"name": name} for name in asked.roots.peer_names()]
 
 
 def fetch_changes(source: Any, info: Any, arguments: dict[str, Any]) -> Any:

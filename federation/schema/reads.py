@@ -25,8 +25,8 @@ from federation.schema.documents import Operation
 from federation.schema.names import camel
 from federation.schema.problems import problem
 from federation.schema.resolving import count_for
+from federation.schema.roots import Roots, Sight
 from federation.schema.selecting import Selector, structural_variables
-from federation.schema.services import Services, Sight
 from federation.schema.surface import surfaces
 from federation.schema.writing import Writer
 from federation.storage.pool import NoneFree
@@ -62,14 +62,14 @@ class Reads:
     """Compiles, refuses and runs. Keeps compiled selections with their operation, bounded."""
 
     def __init__(
-        self, schema: GraphQLSchema, services: Services, registry: Mapping[str, RecordType], codes: CodeLists
+        self, schema: GraphQLSchema, roots: Roots, registry: Mapping[str, RecordType], codes: CodeLists
     ) -> None:
-        self._schema, self._services, self._registry = schema, services, registry
+        self._schema, self._roots, self._registry = schema, roots, registry
         by_type = {key: {made.name: made for made in surfaces(kind, codes)} for key, kind in registry.items()}
-        self._pages, self._singles = services.pages, services.singles
+        self._pages, self._singles = roots.pages, roots.singles
         self._compiler = Compiler(schema, registry, by_type, self._pages, self._singles)
         self._writer = Writer()
-        self._roots = {**self._pages, **self._singles, "_entities": tuple(registry), "changes": tuple(registry)}
+        self._types = {**self._pages, **self._singles, "_entities": tuple(registry), "changes": tuple(registry)}
 
     def plan(self, operation: Operation, variables: VariableValues) -> Plan | None:
         """The plan of an operation with these variables, or None for the standard executor."""
@@ -102,9 +102,9 @@ class Reads:
             return Step(read)
         arguments = self._arguments(read.name, read.details[0].node, variables)
         if read.layout is not None:
-            return Step(read, self._services.request(read.name, read.types, read.shapes, arguments))
+            return Step(read, self._roots.request(read.name, read.types, read.shapes, arguments))
         if read.name == "network":
-            return Step(read, self._services.own_network(read.shapes))
+            return Step(read, self._roots.own_network(read.shapes))
         return Step(read, gid=arguments["id"])
 
     def _arguments(self, name: str, node: Any, variables: VariableValues) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Reads:
                 types = self._pages[name]
                 try:
                     arguments = self._arguments(name, node, variables)
-                    yield self._services.request(name, types, dict.fromkeys(types, ()), arguments)
+                    yield self._roots.request(name, types, dict.fromkeys(types, ()), arguments)
                 except (GraphQLError, FederationError):
                     continue
 
@@ -155,7 +155,7 @@ class Reads:
         if "selected" not in kept:
             fragments = {name: part.definition for name, part in operation.fragments.items()}
             by_name = {kind.graphql: kind for kind in self._registry.values()}
-            found = Selector(self._schema, by_name, fragments, self._roots).of(operation.node)
+            found = Selector(self._schema, by_name, fragments, self._types).of(operation.node)
             kept["selected"] = sorted(found)
         entries = [
             {"type": self._registry[key].graphql, "field": camel(name)}
@@ -191,7 +191,7 @@ class Reads:
         return GraphQLError(str(error), [one.node for one in read.details], original_error=error)
 
     def _read(self, viewer: Viewer, step: Step) -> str:
-        read, gate = step.read, self._services.gate
+        read, gate = step.read, self._roots.gate
         if read.constant is not None:
             return read.constant
         if step.request is None:
@@ -206,6 +206,6 @@ class Reads:
     def _page(self, viewer: Viewer, step: Step, request: PageRequest) -> Page:
         ready = step.prepared()
         if ready is None:
-            ready = self._services.gate.prepare(viewer, request)
+            ready = self._roots.gate.prepare(viewer, request)
             step.prepared = no_prepared if ready is None else ref(ready)
-        return self._services.gate.run(viewer, ready, request)
+        return self._roots.gate.run(viewer, ready, request)

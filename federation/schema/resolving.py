@@ -43,7 +43,7 @@ class Asked:
 
     viewer: Viewer
     reader: Reader
-    services: Any = None
+    roots: Any = None
 
 
 def whole_shapes(registry: Mapping[str, RecordType], codes: CodeLists) -> dict[str, Shape]:

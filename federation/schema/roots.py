@@ -48,8 +48,8 @@ class Sight:
         return name in ("id", "origin", "type", "status") or name in projection.steps
 
 
-class Services:
-    """The node as the schema knows it. `policy` gives the policy in force; `peer_names` the names of linked nodes."""
+class Roots:
+    """What root fields stand on. `policy` gives the policy in force; `peer_names` the names of linked nodes."""
 
     def __init__(
         self,
