@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -14,11 +14,15 @@ from federation.cli.output import Output
 from federation.cli.peer import split
 from federation.errors import BadInput
 from federation.oauth import clients, personal
+from federation.oauth.clients import ClientView
+from federation.oauth.personal import PersonalTokenView
 
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may ask for tokens here.")
 token_app = typer.Typer(no_args_is_help=True, help="Personal tokens for scripts: `:open` only.")
 
 Scopes = Annotated[list[str], typer.Option(help="Like resource:open; several with commas.")]
+
+_GIVEN = ("name", "scopes", "revoked")
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -31,6 +35,11 @@ def write_private(path: Path, content: bytes) -> None:
     except OSError:
         path.unlink()
         raise
+
+
+def _row(key: str, id: str, each: ClientView | PersonalTokenView) -> dict[str, Any]:
+    """What a list says of a program or a token: its id under `key`, and _GIVEN."""
+    return {key: id, "name": each.name, "scopes": list(each.scopes), "revoked": each.revoked_at is not None}
 
 
 @client_app.command("add")
@@ -66,18 +75,8 @@ def add_client(
 def list_clients(home: Home = HERE, json: Json = False) -> None:
     """Lists the programs."""
     with node_at(home) as node:
-        rows = [
-            {
-                "client_id": each.client_id,
-                "name": each.name,
-                "scopes": list(each.scopes),
-                "revoked": each.revoked_at is not None,
-            }
-            for each in clients.list_clients(node.database)
-        ]
-    Output(json).rows(
-        ("client_id", "name", "scopes", "revoked"), rows, "No clients yet. `federation client add` registers one."
-    )
+        rows = [_row("client_id", each.client_id, each) for each in clients.list_clients(node.database)]
+    Output(json).rows(("client_id", *_GIVEN), rows, "No clients yet. `federation client add` registers one.")
 
 
 @client_app.command("revoke")
@@ -112,16 +111,8 @@ def issue_token(
 def list_tokens(home: Home = HERE, json: Json = False) -> None:
     """Lists the personal tokens, never their text."""
     with node_at(home) as node:
-        rows = [
-            {
-                "token_id": each.token_id,
-                "name": each.name,
-                "scopes": list(each.scopes),
-                "revoked": each.revoked_at is not None,
-            }
-            for each in personal.list_personal_tokens(node.database)
-        ]
-    Output(json).rows(("token_id", "name", "scopes", "revoked"), rows, "No personal tokens yet.")
+        rows = [_row("token_id", each.token_id, each) for each in personal.list_personal_tokens(node.database)]
+    Output(json).rows(("token_id", *_GIVEN), rows, "No personal tokens yet.")
 
 
 @token_app.command("revoke")
