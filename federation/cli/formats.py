@@ -72,14 +72,24 @@ def import_table(
     file: Source,
     type_name: Annotated[str, typer.Option("--type", help="The type of the records, like resource.")] = "resource",
     share: Share = False,
+    expectations: Annotated[
+        str | None, typer.Option(help="What the offers do not do, and how soon they answer, where a row is silent.")
+    ] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Confirm warnings about personal details.")] = False,
     home: Home = HERE,
     json: Json = False,
 ) -> None:
-    """Takes in a CSV file whose header names the fields of one type."""
+    """Takes in a CSV file whose header names the fields of one type; rows with personal details need --confirm."""
     out = Output(json)
     with node_at(home) as node:
         report = import_csv(
-            node, file, type_named(type_name), share=share, tracked=lambda rows: out.tracked("import", rows)
+            node,
+            file,
+            type_named(type_name),
+            ImportOptions(expectations),
+            share=share,
+            confirm=confirm,
+            tracked=lambda rows: out.tracked("import", rows),
         )
     _tell(out, report, False)
 

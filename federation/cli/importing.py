@@ -25,17 +25,29 @@ def import_hsds(
     """Takes a directory in; what has no expectations of its own and is given none stays a draft."""
     package = read_package(file)
     rows = documents(package, options, node.keys.secret, node.codes)
-    return take_in(node, tracked(rows), share=share)
+    # What its texts hold of people was looked through by the importer, which cuts and counts; see its report.
+    return take_in(node, tracked(rows), share=share, confirm=True)
 
 
-def import_csv(node: Node, file: Path, type_key: str, *, share: bool, tracked: Tracked = iter) -> ImportReport:
-    """Takes in a table whose header names fields; a row without an id of its own is known again by its place."""
-    rows = read_csv_records(file, type_key, ImportOptions(), node.keys.secret)
-    return take_in(node, tracked(rows), share=share)
+def import_csv(
+    node: Node,
+    file: Path,
+    type_key: str,
+    options: ImportOptions,
+    *,
+    share: bool,
+    confirm: bool,
+    tracked: Tracked = iter,
+) -> ImportReport:
+    """Takes in a table whose header names fields. A row whose texts hold what should not be published is refused
+    unless that is confirmed; one without an id of its own is known again by what it says."""
+    rows = read_csv_records(file, type_key, options, node.keys.secret)
+    return take_in(node, tracked(rows), share=share, confirm=confirm)
 
 
-def take_in(node: Node, rows: Iterable[ImportRow | RowProblem], *, share: bool) -> ImportReport:
-    """Passes rows to the intake in batches and gathers what became of each; a bad one stops no other."""
+def take_in(node: Node, rows: Iterable[ImportRow | RowProblem], *, share: bool, confirm: bool) -> ImportReport:
+    """Passes rows to the intake in batches and gathers what became of each; a bad one stops no other. `confirm`: what
+    their texts hold may be published, as it is."""
     report = ImportReport()
     waiting: list[ImportRow] = []
     for item in rows:
@@ -43,26 +55,25 @@ def take_in(node: Node, rows: Iterable[ImportRow | RowProblem], *, share: bool) 
         if isinstance(item, ImportRow):
             waiting.append(item)
         if len(waiting) >= BATCH:
-            _store(node, waiting, report, share)
+            _store(node, waiting, report, share, confirm)
             waiting = []
-    _store(node, waiting, report, share)
+    _store(node, waiting, report, share, confirm)
     return report
 
 
-def _store(node: Node, rows: list[ImportRow], report: ImportReport, share: bool) -> None:
+def _store(node: Node, rows: list[ImportRow], report: ImportReport, share: bool, confirm: bool) -> None:
     incoming = [
         Incoming(row.type_key, row.document, row.id.bytes, share and row.has_expectations, number)
         for number, row in enumerate(rows)
     ]
-    # What the source's texts still hold was looked through by the importer, which cuts and counts; see its report.
-    done = node.intake.import_many(node.operator, incoming, confirm=True)
+    done = node.intake.import_many(node.operator, incoming, confirm=confirm)
     report.imported += done.created
     report.updated += done.amended
     report.unchanged += done.unchanged
     report.drafts += sum(not each.share for each, gid in zip(incoming, done.gids, strict=True) if gid is not None)
     for refusal in done.refused:
         row = rows[refusal.line or 0]
-        field = f"{refusal.field}: " if refusal.field else ""
+        field = f"{refusal.field}: " if refusal.field and f"{refusal.field}: " not in refusal.message else ""
         report.problems.append(RowProblem(row.file, row.source_line, f"{field}{refusal.message}"))
 
 

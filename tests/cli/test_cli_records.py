@@ -145,6 +145,28 @@ def test_a_bad_row_of_a_table_is_reported_with_its_line_and_the_others_go_in(
     assert "offers.csv:3" in cli("import", "csv", file, home=home).out
 
 
+def test_a_row_with_personal_details_is_refused_with_its_kinds_unless_that_is_confirmed(
+    cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "offers.csv"
+    told = "Call 305-555-0134 or write to asha@example.org; come to 12 Main Street."
+    file.write_text(
+        f"id,title,kind,summary,summary@sw\n1,First,legal_support,{told},\n"
+        "2,Second,legal_support,Ask us.,Piga +254722000111\n3,Third,legal_support,Ask us.,\n"
+    )
+    words = ("import", "csv", file, "--share", "--expectations", "We answer in a week.", "--json")
+    done = cli(*words, home=home)
+    assert (done.code, done.json["imported"], done.json["skipped"]) == (3, 1, 2)
+    assert [(each["file"], each["line"], each["reason"]) for each in done.json["problems"]] == [
+        ("offers.csv", 2, "What would be published holds summary: address, email, phone. Cut it, or confirm it."),
+        ("offers.csv", 3, "What would be published holds summary: phone. Cut it, or confirm it."),
+    ]
+    assert "asha@example.org" not in done.out + done.err
+    assert [row["title"] for row in cli("record", "list", "--json", home=home).json] == ["Third"]
+    taken = cli(*words, "--confirm", home=home)
+    assert (taken.code, taken.json["imported"], taken.json["unchanged"]) == (0, 2, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
