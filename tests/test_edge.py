@@ -75,7 +75,7 @@ def web() -> TestClient:
         Route("/live", live),
         Route("/ready", ready(lambda: None)),
         Route("/away", ready(away)),
-        Route("/told", told("The schema.")),
+        Route("/told", told(lambda: "The schema.")),
         Route("/refused", refused),
         Route("/framed", framed),
     ]
