@@ -158,6 +158,22 @@ def read(connection: Connection, after: Position, limit: int, upto: Position | N
     return changes if upto is None else [change for change in changes if change.position <= upto]
 
 
+def back(connection: Connection, before: Position | None, count: int) -> Position:
+    """The position at most `count` entries before another one, or before the end."""
+    if _sqlite(connection):
+        upper = "" if before is None else "WHERE pos < :n"
+        order = "pos DESC"
+    else:
+        upper = "" if before is None else "WHERE (x, pos) < (:x, :n)"
+        order = "x DESC, pos DESC"
+    values = {} if before is None else {"n": before.n} | ({} if _sqlite(connection) else {"x": before.x})
+    row = connection.execute(
+        text(f"SELECT x, pos FROM change {upper} ORDER BY {order} LIMIT 1 OFFSET :count"),  # noqa: S608  (no values)
+        values | {"count": count},
+    ).first()
+    return START if row is None else Position(row[0], row[1])
+
+
 def tag_at(connection: Connection, position: Position) -> bytes | None:
     """The tag of the entry at a position; None if there is no such entry (never was, or pruned)."""
     return connection.execute(

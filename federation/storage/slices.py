@@ -192,7 +192,7 @@ class Slices:
         """The last change that the class sees, if the journal still has it."""
         before: Position | None = None
         while True:
-            after = self._back(before)
+            after = journal.back(self.connection, before, READ_AT_ONCE)
             batch = journal.read(self.connection, after, READ_AT_ONCE, before)
             for change in reversed(batch):
                 if (before is None or change.position < before) and self.relevant(change):
@@ -200,14 +200,6 @@ class Slices:
             if after == START:
                 return None
             before = Position(after.x, after.n + 1)
-
-    def _back(self, before: Position | None) -> Position:
-        """The position at most READ_AT_ONCE entries before another, or before the end."""
-        upper = "" if before is None else f"WHERE (x,pos)<({before.x},{before.n}) "
-        row = self.connection.exec_driver_sql(
-            f"SELECT x,pos FROM change {upper}ORDER BY x DESC,pos DESC LIMIT 1 OFFSET {READ_AT_ONCE}"  # noqa: S608
-        ).fetchone()
-        return START if row is None else Position(row[0], row[1])
 
     def floor_tag(self) -> bytes:
         """What stands for an entry where the journal has none that the class sees: the end of what was pruned."""
