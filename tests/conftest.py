@@ -32,6 +32,12 @@ COVERING = ("tests/policies/", "tests/test_gate", "tests/test_intake")
 """The tests of the modules that must be covered whole. They cover them alone, so that no other test is traced, which
 would take as long again."""
 
+TOGETHER = (
+    ("tests/acceptance/test_bad_input.py", "tests/acceptance/test_three_nodes.py"),
+    ("tests/acceptance/test_broken_links.py", "tests/acceptance/test_full_disk.py"),
+)
+"""Files that share running nodes, which take long to start."""
+
 _MEMORY, _ENOUGH = Path("/dev/shm"), 4 * 1024**3
 
 
@@ -39,6 +45,19 @@ def pytest_configure() -> None:
     """Temporary files are in memory where there is room: databases wait for the disk at every commit otherwise."""
     if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ENOUGH:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, files that share running nodes go to one worker as if they were one file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((files[0] for files in TOGETHER if file in files), file)
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,8 +15,6 @@ from acceptance.commands import commanded, done
 from acceptance.federation_demo import RunningDemo
 from acceptance.holdings import query
 
-pytestmark = pytest.mark.xdist_group("nodes")
-
 HEADER = "id,name,description,application_process,taxonomy\n"
 
 

@@ -26,8 +26,6 @@ from acceptance.lone_node import linked, made_home
 from federation.app import build, open_node
 from federation.settings import load_settings
 
-pytestmark = pytest.mark.xdist_group("pair")
-
 GRANT = ("--scopes", "resource:partner,exchange", "--purpose", "coordination", "--until", "2099-12-31")
 Key = ec.EllipticCurvePrivateKey
 

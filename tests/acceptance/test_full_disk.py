@@ -22,8 +22,6 @@ from acceptance.holdings import query
 from acceptance.lone_node import made_home
 from acceptance.small_disk import BLOCK, SmallDisk, small_disk
 
-pytestmark = pytest.mark.xdist_group("pair")
-
 CREATE = """mutation ($record: ResourceInput!) {
   createResource(input: {record: $record, share: true}) { id userErrors { message } }
 }"""
