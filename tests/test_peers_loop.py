@@ -133,11 +133,18 @@ def test_two_processes_do_not_pull_one_peer_at_once(hub, syncs):
     assert loop(hub, syncs).pull(who).error is None
 
 
-def test_a_lease_of_a_dead_process_ends(hub, clock):
-    assert state.take_lease(hub.database, "sync:9", "dead", hub.world.timestamp(), 900)
-    assert not state.take_lease(hub.database, "sync:9", "alive", hub.world.timestamp(), 900)
-    clock.forward(seconds=901)
-    assert state.take_lease(hub.database, "sync:9", "alive", hub.world.timestamp(), 900)
+def test_a_lease_is_of_one_process_until_it_is_over_or_given_back(database):
+    def take(holder: str, now: int) -> bool:
+        return state.take_lease(database, "sync:9", holder, now, 900)
+
+    assert take("dead", 1000)
+    assert take("dead", 1100)  # renewed
+    assert not take("alive", 1999)
+    assert take("alive", 2000)
+    state.give_lease_back(database, "sync:9", "dead")
+    assert not take("third", 2001)
+    state.give_lease_back(database, "sync:9", "alive")
+    assert take("third", 2001)
 
 
 def test_it_runs_in_the_background_and_stops_cleanly(hub):

