@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,8 @@ from federation.cli.output import FINDINGS, Output
 from federation.errors import BadInput, FederationError, Unavailable
 from federation.node import Node, create_home
 from federation.peers import agreements
-from federation.peers.loop import Pulled, alone_with
+from federation.peers.agreements import Partner
+from federation.peers.loop import Pulled, alone_with, note
 from federation.settings import FILE_NAME
 
 if TYPE_CHECKING:
@@ -88,7 +90,20 @@ def _pulled(node: Node, name: str, progress: Callable[[int], None]) -> Pulled:
             raise Unavailable(
                 f"Another process is pulling from {name}; see how far with `federation peer show {name}`."
             )
-        return node.puller.sync(who, progress)
+        try:
+            pulled = node.puller.sync(who, progress)
+        except FederationError as failed:
+            _note(node, who, failed.code)
+            raise
+        _note(node, who, None)
+        return pulled
+
+
+def _note(node: Node, who: Partner, error: str | None) -> None:
+    """So that `peer show` tells of this pull too. Where it cannot be written, how the pull ended is what is told."""
+    if who.asked:
+        with suppress(FederationError):
+            note(node.database, node.world, who, error, node.settings.exchange_interval)
 
 
 def _advance(bar: Progress, done: int) -> None:

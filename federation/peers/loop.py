@@ -58,6 +58,21 @@ def backoff_seconds(world: World, peer: str, failures: int, interval: int) -> fl
     return pause * jitter(world, f"{peer} {failures}")
 
 
+def note(database: Database, world: World, who: Partner, error: str | None, interval: int) -> None:
+    """Writes down how a pull of a peer ended (a code, None for success) and when it is due again."""
+    failures = 0 if error is None else state.sync_state_of(database, who.pid).failures + 1
+    now = world.now()
+    pause = backoff_seconds(world, who.name, failures, interval)
+    state.note_result(
+        database,
+        who.pid,
+        failures=failures,
+        next_try=now + timedelta(seconds=pause),
+        success=now if error is None else None,
+        error=error,
+    )
+
+
 @contextmanager
 def alone_with(database: Database, world: World, who: Partner, holder: str, patience: float = 0.0) -> Iterator[bool]:
     """Whether this process alone pulls from a peer while the block runs; waits for another at most `patience` seconds.
@@ -176,7 +191,7 @@ class ExchangeLoop:
                 if not alone:
                     return Pulled(who.name, error="BUSY")
                 pulled = self._attempt(who)
-                self._note(who, pulled.error)
+                note(self._database, self._world, who, pulled.error, self._interval)
         except FederationError as error:
             _log.error("exchange_state_not_written", peer=who.name, code=error.code)
             return Pulled(who.name, error=error.code)
@@ -199,19 +214,6 @@ class ExchangeLoop:
             quarantined=pulled.quarantined,
         )
         return pulled
-
-    def _note(self, who: Partner, error: str | None) -> None:
-        failures = 0 if error is None else state.sync_state_of(self._database, who.pid).failures + 1
-        now = self._world.now()
-        pause = backoff_seconds(self._world, who.name, failures, self._interval)
-        state.note_result(
-            self._database,
-            who.pid,
-            failures=failures,
-            next_try=now + timedelta(seconds=pause),
-            success=now if error is None else None,
-            error=error,
-        )
 
     def _run(self) -> None:
         while not self._stopping.is_set():

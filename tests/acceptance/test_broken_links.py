@@ -145,9 +145,14 @@ def test_another_node_at_a_peers_address_gives_nothing_and_takes_nothing(pair: P
         ended.out.split()
     )
     assert shared(pair.west) == before
+    shown = done(pair.west, "peer", "show", "river")
+    assert (shown["failures"], shown["last_error"]) == (1, "UNAUTHENTICATED")
     pair.doorway.target = pair.river.port
     assert commanded(pair.west, "sync", "river").code == 0
     assert shared(pair.west) == shared(pair.river.home)
+    shown = done(pair.west, "peer", "show", "river")
+    assert (shown["failures"], shown["last_error"]) == (0, None)
+    assert shown["last_success"] is not None
 
 
 def test_a_node_at_a_peers_address_that_pretends_to_know_us_gets_no_record_in_under_the_peers_name(
