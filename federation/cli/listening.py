@@ -1,10 +1,29 @@
-"""How the server reads requests: the head of a request is bounded, which uvicorn's faster parser does not do."""
+"""How the server listens: at an address that is free, to requests whose head is bounded, which uvicorn's faster parser
+does not do."""
 
 from __future__ import annotations
 
+import socket
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from federation.errors import Unavailable
+
 MAX_HEAD_BYTES = 65_536
+
+
+def check_free(host: str, port: int) -> None:
+    """Raises Unavailable, with what to do, where nothing can listen at this address now."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as refused:
+        raise Unavailable(
+            f"Nothing can listen at {host}, port {port} ({refused.strerror}); choose another with --host and --port, "
+            "or stop what listens there."
+        ) from refused
 
 
 class BoundedHead(HttpToolsProtocol):

@@ -12,7 +12,7 @@ import typer
 
 from federation.cli.examining import examine
 from federation.cli.options import HERE, DryRun, Home, Json, node_at
-from federation.cli.output import FINDINGS, Output
+from federation.cli.output import FAILED, FINDINGS, Output
 from federation.errors import BadInput, FederationError, Unavailable
 from federation.node import Node, create_home
 from federation.peers import agreements
@@ -79,7 +79,7 @@ def sync(
             rows.append({"peer": name, "taken": pulled.taken, "withdrawn": pulled.withdrawn})
     out.rows(("peer", "taken", "withdrawn", "problem"), rows, "No peers yet. `federation peer invite` links to one.")
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 def _pulled(node: Node, name: str, progress: Callable[[int], None]) -> Pulled:

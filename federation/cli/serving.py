@@ -11,9 +11,9 @@ import typer
 import uvicorn
 
 from federation.cli.examining import first_setup_link
-from federation.cli.listening import BoundedHead
+from federation.cli.listening import BoundedHead, check_free
 from federation.cli.options import HERE, Home
-from federation.cli.output import Output
+from federation.cli.output import FAILED, Output
 from federation.node import open_node, run_background
 from federation.oauth.accounts import has_steward
 from federation.settings import load_settings
@@ -32,6 +32,7 @@ def serve(
     """Serves the node: API, OAuth and exchange. Backs up and migrates the database first."""
     settings, _ = load_settings(home)
     configure_logging(settings.log_level)
+    check_free(host, port)  # before a setup link is printed: a new one ends that of the node that listens there
     node = open_node(settings, migrating=True)
     try:
         if not has_steward(node.database):
@@ -39,23 +40,26 @@ def serve(
     finally:
         node.close()
     os.environ["FEDERATION_HOME"] = str(home.resolve())
-    uvicorn.run(
-        "federation.app:create",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=False,
-        http=BoundedHead,
-        ws="none",
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_keep_alive=30,
-    )
+    try:
+        uvicorn.run(
+            "federation.app:create",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            proxy_headers=False,
+            http=BoundedHead,
+            ws="none",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=30,
+        )
+    except SystemExit as ended:  # the server's own codes mean something else here
+        raise typer.Exit(FAILED if ended.code else 0) from None
 
 
 def worker(home: Home = HERE) -> None:
