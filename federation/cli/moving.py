@@ -74,7 +74,7 @@ def _set_sequences(connection: Connection) -> None:
         if column is None or table.name in LEFT_BEHIND:
             continue
         highest = connection.execute(select(func.max(column))).scalar_one()
-        if highest is not None:
+        if highest:  # none, or 0 (this node's own origin), leaves the numbers to begin at 1
             connection.execute(
                 text("SELECT setval(pg_get_serial_sequence(:table, :column), :highest)"),
                 {"table": f'"{table.name}"', "column": column.name, "highest": highest},

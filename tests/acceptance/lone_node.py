@@ -47,13 +47,13 @@ class Served:
         """Where it listens, which need not be what it calls itself."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """As an operator does; returns when it is ready."""
+    def start(self, *more: str) -> None:
+        """As an operator does, with `more` options; returns when it is ready."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "federation", "serve", "--home", str(self.home)),
-                    *("--port", str(self.port)),
+                    *("--port", str(self.port), *more),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
