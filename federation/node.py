@@ -30,7 +30,6 @@ from federation.peers.pull import Puller
 from federation.peers.serve import Source
 from federation.peers.trust import Self
 from federation.policies.catalogue import Catalogue
-from federation.policies.loading import load_policy
 from federation.policies.terms import Labels, labels
 from federation.policies.tiers import ACTION_SCOPES, SCOPED_TIERS, scope_for
 from federation.policies.viewer import Viewer, ViewerKind
@@ -139,7 +138,8 @@ def create_home(home: Path, values: Mapping[str, Any], world: World | None = Non
 def open_node(settings: Settings, world: World | None = None, *, migrating: bool = False) -> Node:
     """Opens the node of these settings. `migrating` brings the database up to this version first, after a backup.
 
-    Raises SettingsInvalid (keys), PolicyInvalid (the policy file in the home), Unavailable (database).
+    The policy in force is the database's; the file in the home is taken at a start of `serve` and `worker` alone.
+    Raises SettingsInvalid (keys), Unavailable (database).
     """
     world = world or real_world()
     keys = load_keys(settings.home, world)
@@ -158,7 +158,6 @@ def open_node(settings: Settings, world: World | None = None, *, migrating: bool
 def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database) -> Node:
     codes, types = load_codes(), describe_types()
     policies = PolicyLog(database, types, world)
-    _take_policy_file(settings, policies, types)
     ledger = Ledger(database, world)
     gate = Gate(database, policies.current, codes, ledger, keys.secret)
     scopes = frozenset(scope_for(kind, tier) for kind in types.types for tier in SCOPED_TIERS) | ACTION_SCOPES
@@ -205,15 +204,6 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
         puller=Puller(database, world, keys.origin, session, Holding(database, intake, codes)),
         source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
     )
-
-
-def _take_policy_file(settings: Settings, policies: PolicyLog, types: Catalogue) -> None:
-    """Puts the operator's file in force where it was changed by hand; a file that fails a check stops the start."""
-    try:
-        text = settings.policy_file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return
-    policies.apply(load_policy(text, types, str(settings.policy_file)))
 
 
 def run_background(node: Node, ending: threading.Event) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from federation.cli.policy_file import difference
 from federation.errors import Conflict
 from federation.node import Node
 from federation.oauth.accounts import add_account, has_steward, setup_link
@@ -72,15 +73,22 @@ def _of_settings(node: Node) -> Iterator[Finding]:
 
 
 def _of_files(node: Node) -> Iterator[Finding]:
-    home = node.settings.home
+    home, file = node.settings.home, node.settings.policy_file
+    if (sentence := difference(node)) is not None:
+        yield Finding(
+            "POLICY_FILE",
+            sentence,
+            f"Compare: federation policy diff {file}. Put it in force: federation policy apply {file}. Or write what is"
+            f" in force into it: federation policy show > {file}",
+        )
     for path in (home, home / FILE_NAME, home / "keys", home / "node.db"):
         if path.exists() and path.stat().st_mode & 0o077:
             yield Finding("OPEN_FILE", f"Others on this machine can reach {path}.", f"chmod go-rwx {path}")
 
 
 def _of_database(node: Node) -> Iterator[Finding]:
-    for difference in check(node.database):
-        yield Finding("SCHEMA", f"The tables differ: {difference}", "federation db upgrade")
+    for differing in check(node.database):
+        yield Finding("SCHEMA", f"The tables differ: {differing}", "federation db upgrade")
     for broken in node.ledger.verify():
         yield Finding("LEDGER", broken, "Keep a copy of the database and find out who could write to it.")
     if not has_steward(node.database):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +11,12 @@ import typer
 
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
 from federation.cli.output import FINDINGS, Output
-from federation.errors import BadInput, NotFound
+from federation.cli.policy_file import difference, put_in_force, read_policy
+from federation.errors import NotFound
 from federation.node import Node
 from federation.peers import agreements
 from federation.policies.decide import decide, explain
-from federation.policies.loading import load_policy
-from federation.policies.policy import Policy, canonical
+from federation.policies.policy import canonical
 from federation.policies.rules import Change, diff
 from federation.policies.viewer import Viewer, ViewerKind, anonymous
 
@@ -25,12 +26,15 @@ File = Annotated[Path, typer.Argument(help="A policy file (TOML).", exists=True,
 As = Annotated[str, typer.Option("--as", help="A peer's name, `anonymous`, `member`, or a client's id.")]
 
 
-def _load(node: Node, file: Path) -> Policy:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as broken:
-        raise BadInput(f"{file} is not UTF-8 text.") from broken
-    return load_policy(text, node.catalogue, str(file))
+@contextmanager
+def _node_at(home: Path, file: Path | None = None) -> Iterator[Node]:
+    """The node at `home`; a line on standard error says where the file there is not what is in force, unless the
+    command is about that `file` anyhow."""
+    with node_at(home) as node:
+        own = file is not None and file.resolve() == node.settings.policy_file.resolve()
+        if not own and (sentence := difference(node)) is not None:
+            Output().note(sentence)
+        yield node
 
 
 def _described(changes: list[Change]) -> list[dict[str, Any]]:
@@ -72,7 +76,7 @@ def show(
 ) -> None:
     """Prints the policy in force as a file that can be edited and applied."""
     out = Output(json)
-    with node_at(home) as node:
+    with _node_at(home) as node:
         policy, entries = node.policies.current(), node.policies.history()
     if history:
         rows = [{"number": entry.number, "version": entry.version[:16], "at": entry.at} for entry in entries]
@@ -84,16 +88,16 @@ def show(
 @app.command()
 def check(file: File, home: Home = HERE, json: Json = False) -> None:
     """Checks a policy file; says file, line and reason if it does not hold."""
-    with node_at(home) as node:
-        policy = _load(node, file)
+    with _node_at(home, file) as node:
+        policy = read_policy(node, file)
     Output(json).result({"ok": True, "version": policy.version}, f"{file} is a valid policy.")
 
 
 @app.command("diff")
 def show_difference(file: File, home: Home = HERE, json: Json = False) -> None:
-    """Shows what a file would change; exit 3 where it changes something."""
-    with node_at(home) as node:
-        changes = diff(node.policies.current(), _load(node, file))
+    """Shows what a file would change of the policy in force; exit 3 where it changes something."""
+    with _node_at(home, file) as node:
+        changes = diff(node.policies.current(), read_policy(node, file))
     Output(json).rows(COLUMNS, _described(changes), "The file changes nothing.")
     if changes:
         raise typer.Exit(FINDINGS)
@@ -103,15 +107,17 @@ def show_difference(file: File, home: Home = HERE, json: Json = False) -> None:
 def apply(file: File, home: Home = HERE, json: Json = False, yes: Yes = False, dry_run: DryRun = False) -> None:
     """Puts a policy file in force, for the very next answer. A file that fails a check changes nothing."""
     out = Output(json)
-    with node_at(home) as node:
-        policy = _load(node, file)
-        changes = diff(node.policies.current(), policy)
+    with _node_at(home, file) as node:
+        policy = read_policy(node, file)
+        before = node.policies.current()
+        changes = diff(before, policy)
         if not json:
             out.rows(COLUMNS, _described(changes), "The file changes nothing.")
-        if changes and not dry_run:
+        if not dry_run:
             if any(change.wider for change in changes) and not yes and not json:
                 typer.confirm("This shows more to some. Go on?", abort=True)
-            _put_in_force(node, policy)
+            if changes or difference(node) is not None:
+                put_in_force(node, policy, before.version)
     out.result(
         {"version": policy.version, "changes": _described(changes), "applied": bool(changes) and not dry_run},
         f"Policy {policy.version[:16]} {'would be' if dry_run else 'is'} in force.",
@@ -123,9 +129,9 @@ def rollback(home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
     """Puts the policy before this one back in force."""
     if not yes and not json:
         typer.confirm("Go back to the policy before?", abort=True)
-    with node_at(home) as node:
-        policy = node.policies.previous()
-        _put_in_force(node, policy)
+    with _node_at(home) as node:
+        before, policy = node.policies.current(), node.policies.previous()
+        put_in_force(node, policy, before.version)
     Output(json).result({"version": policy.version}, f"Policy {policy.version[:16]} is in force again.")
 
 
@@ -137,8 +143,8 @@ def preview(
     json: Json = False,
 ) -> None:
     """Shows, per type and field, the step that a peer, a client or the public sees."""
-    with node_at(home) as node:
-        policy = _load(node, file) if file else node.policies.current()
+    with _node_at(home, file) as node:
+        policy = read_policy(node, file) if file else node.policies.current()
         who = _viewer(node, viewer)
         rows = [
             {"type": kind, "field": field, "step": decide(policy, who, kind).steps.get(field, "withheld")}
@@ -157,7 +163,7 @@ def explain_field(
 ) -> None:
     """Says in sentences why a viewer sees a field as exactly as it does, and no more."""
     kind, _, name = field.partition(".")
-    with node_at(home) as node:
+    with _node_at(home) as node:
         if kind not in node.catalogue.types or node.catalogue.types[kind].field(name) is None:
             raise NotFound(f"There is no field {field[:80]}; write it like resource.area.")
         found = explain(node.policies.current(), _viewer(node, viewer), kind, name)
@@ -165,26 +171,3 @@ def explain_field(
         {"field": field, "step": found.step, "reasons": list(found.reasons)},
         "\n".join((f"{field}: {found.step or 'withheld'}", *(f"- {reason}" for reason in found.reasons))),
     )
-
-
-def _put_in_force(node: Node, policy: Policy) -> None:
-    """Writes the policy beside the keys, where an operator looks for it, and puts it in force; both, or none.
-
-    The file comes first: a process that starts in between takes it up, and finds the policy that is about to hold.
-    """
-    target = node.settings.policy_file
-    fresh, before = target.with_suffix(".new"), target.with_suffix(".before")
-    before.unlink(missing_ok=True)
-    try:
-        fresh.write_text(canonical(policy), encoding="utf-8")
-        if target.exists():
-            os.link(target, before)
-        os.replace(fresh, target)
-        try:
-            node.policies.apply(policy)
-        except BaseException:
-            os.replace(before, target) if before.exists() else target.unlink()
-            raise
-    finally:
-        fresh.unlink(missing_ok=True)
-        before.unlink(missing_ok=True)

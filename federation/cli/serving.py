@@ -14,6 +14,7 @@ from federation.cli.examining import first_setup_link
 from federation.cli.listening import BoundedHead, check_free
 from federation.cli.options import HERE, Home
 from federation.cli.output import FAILED, Output
+from federation.cli.policy_file import take_policy_file
 from federation.node import open_node, run_background
 from federation.oauth.accounts import has_steward
 from federation.settings import load_settings
@@ -35,6 +36,7 @@ def serve(
     check_free(host, port)  # before a setup link is printed: a new one ends that of the node that listens there
     node = open_node(settings, migrating=True)
     try:
+        take_policy_file(node)
         if not has_steward(node.database):
             Output().note(f"No steward yet. Set one up within a day at:  {first_setup_link(node)}")
     finally:
@@ -71,6 +73,7 @@ def worker(home: Home = HERE) -> None:
         signal.signal(number, lambda *_: ending.set())
     node = open_node(settings)
     try:
+        take_policy_file(node)
         run_background(node, ending)
     finally:
         node.close()

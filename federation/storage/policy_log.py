@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 
 from federation.errors import Conflict, NotFound
 from federation.policies.catalogue import Catalogue
 from federation.policies.loading import load_policy
 from federation.policies.rules import Policy, canonical, default_policy
 from federation.storage.database import Database
-from federation.storage.tables import policy_versions
+from federation.storage.tables import meta, policy_versions
 from federation.world import World
+
+SETTLED = "policy_file"
+"""Under this key `meta` keeps the hash of the operator's file over which was decided last."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,38 @@ class PolicyLog:
         self._parsed[version] = policy
         return policy
 
-    def apply(self, policy: Policy) -> bool:
-        """Puts a checked policy in force, at once and for every process. Gives False where it is in force already."""
+    def apply(self, policy: Policy, *, over: str | None = None, settles: str | None = None) -> bool:
+        """Puts a checked policy in force, at once and for every process. Gives False where it is in force already.
+
+        `over`: the version with which the policy was compared; Conflict where another one is in force by now.
+        `settles`: the hash of the operator's file as it is, over which this decides: it is not taken at a start.
+        """
         with self._database.write() as connection:
-            newest = connection.execute(
-                select(policy_versions.c.version).order_by(policy_versions.c.number.desc()).limit(1)
-            ).scalar_one_or_none()
-            if (newest or self._default().version) == policy.version:
-                return False
-            connection.execute(
-                insert(policy_versions).values(
-                    version=policy.version, body=canonical(policy), at=self._world.now().isoformat()
+            newest = self._newest(connection)
+            if over is not None and newest != over:
+                raise Conflict(
+                    "Another policy was put in force meanwhile; compare again with `federation policy diff`."
                 )
-            )
-        return True
+            return self._put(connection, policy, newest, settles)
+
+    def take(self, policy: Policy, mark: str) -> bool:
+        """Puts the policy of the operator's file in force, unless the file with this hash is settled: it was taken or
+        written before, or was there when another policy was applied. Gives whether anything changed."""
+        with self._database.write() as connection:
+            newest = self._newest(connection)
+            if _settled(connection) == mark:
+                return False
+            return self._put(connection, policy, newest, mark)
+
+    def settled(self) -> str | None:
+        """The hash of the operator's file that is not taken at a start; None before there was one."""
+        with self._database.read() as connection:
+            return _settled(connection)
+
+    def settle(self, mark: str) -> None:
+        """Remembers the hash of the operator's file as it was written."""
+        with self._database.write() as connection:
+            _settle(connection, mark)
 
     def previous(self) -> Policy:
         """The policy before the one in force. Raises Conflict if none was ever applied."""
@@ -87,7 +108,34 @@ class PolicyLog:
             rows = connection.execute(text("SELECT number, version, at FROM policy_versions ORDER BY number DESC"))
             return tuple(PolicyEntry(*row) for row in rows)
 
+    def _newest(self, connection: Connection) -> str:
+        """The version in force, which stays so until the transaction ends."""
+        if self._database.dialect == "postgresql":
+            connection.execute(text("LOCK TABLE policy_versions IN SHARE ROW EXCLUSIVE MODE"))
+        newest = connection.execute(
+            select(policy_versions.c.version).order_by(policy_versions.c.number.desc()).limit(1)
+        ).scalar_one_or_none()
+        return newest or self._default().version
+
+    def _put(self, connection: Connection, policy: Policy, newest: str, mark: str | None) -> bool:
+        if mark is not None:
+            _settle(connection, mark)
+        if newest == policy.version:
+            return False
+        at = self._world.now().isoformat()
+        connection.execute(insert(policy_versions).values(version=policy.version, body=canonical(policy), at=at))
+        return True
+
     def _default(self) -> Policy:
         if "" not in self._parsed:
             self._parsed[""] = default_policy(self._catalogue)
         return self._parsed[""]
+
+
+def _settled(connection: Connection) -> str | None:
+    return connection.execute(select(meta.c.value).where(meta.c.key == SETTLED)).scalar_one_or_none()
+
+
+def _settle(connection: Connection, mark: str) -> None:
+    connection.execute(delete(meta).where(meta.c.key == SETTLED))
+    connection.execute(insert(meta).values(key=SETTLED, value=mark))
