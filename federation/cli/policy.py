@@ -17,7 +17,7 @@ from federation.node import Node
 from federation.peers import agreements
 from federation.policies.decide import decide, explain
 from federation.policies.policy import canonical
-from federation.policies.rules import Change, diff
+from federation.policies.rules import Change, Opening, diff, opening_text
 from federation.policies.viewer import Viewer, ViewerKind, anonymous
 
 app = typer.Typer(no_args_is_help=True, help="Who may see which field how exactly.")
@@ -37,18 +37,26 @@ def _node_at(home: Path, file: Path | None = None) -> Iterator[Node]:
         yield node
 
 
-def _described(changes: list[Change]) -> list[dict[str, Any]]:
+def _described(node: Node, changes: list[Change]) -> list[dict[str, Any]]:
+    """Changes as rows and JSON show them: who opens a step, as policy files write it, and which way it goes."""
     return [
         {
             "type": change.type,
             "field": change.field,
             "step": change.step,
-            "before": change.before,
-            "after": change.after,
-            "direction": "wider" if change.wider else "narrower" if change.narrower else "different",
+            "before": _opening(node, change, change.before),
+            "after": _opening(node, change, change.after),
+            "direction": " and ".join(
+                word for word, so in (("wider", change.wider), ("narrower", change.narrower)) if so
+            ),
         }
         for change in changes
     ]
+
+
+def _opening(node: Node, change: Change, opening: Opening) -> str:
+    field = node.catalogue.types[change.type].fields[change.field]
+    return opening_text(change.type, opening, dict(field.steps)[change.step])
 
 
 def _viewer(node: Node, name: str) -> Viewer:
@@ -97,8 +105,8 @@ def check(file: File, home: Home = HERE, json: Json = False) -> None:
 def show_difference(file: File, home: Home = HERE, json: Json = False) -> None:
     """Shows what a file would change of the policy in force; exit 3 where it changes something."""
     with _node_at(home, file) as node:
-        changes = diff(node.policies.current(), read_policy(node, file))
-    Output(json).rows(COLUMNS, _described(changes), "The file changes nothing.")
+        changes = _described(node, diff(node.policies.current(), read_policy(node, file)))
+    Output(json).rows(COLUMNS, changes, "The file changes nothing.")
     if changes:
         raise typer.Exit(FINDINGS)
 
@@ -111,15 +119,16 @@ def apply(file: File, home: Home = HERE, json: Json = False, yes: Yes = False, d
         policy = read_policy(node, file)
         before = node.policies.current()
         changes = diff(before, policy)
+        described = _described(node, changes)
         if not json:
-            out.rows(COLUMNS, _described(changes), "The file changes nothing.")
+            out.rows(COLUMNS, described, "The file changes nothing.")
         if not dry_run:
             if any(change.wider for change in changes) and not yes and not json:
                 typer.confirm("This shows more to some. Go on?", abort=True)
             if changes or difference(node) is not None:
                 put_in_force(node, policy, before.version)
     out.result(
-        {"version": policy.version, "changes": _described(changes), "applied": bool(changes) and not dry_run},
+        {"version": policy.version, "changes": described, "applied": bool(changes) and not dry_run},
         f"Policy {policy.version[:16]} {'would be' if dry_run else 'is'} in force.",
     )
 

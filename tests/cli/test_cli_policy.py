@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,16 @@ def test_a_narrowing_is_applied_and_rolled_back(cli: Cli, home: Path, file: Path
     edited(file, 'eligibility = "open"', 'eligibility = "partner"')
     different = cli("policy", "diff", file, "--json", home=home)
     assert different.code == 3
-    (change,) = different.json
-    assert (change["type"], change["field"], change["step"]) == ("resource", "eligibility", "exact")
-    assert change["direction"] == "narrower"
+    assert different.json == [
+        {
+            "type": "resource",
+            "field": "eligibility",
+            "step": "exact",
+            "before": '"open"',
+            "after": '"partner"',
+            "direction": "narrower",
+        }
+    ]
     tried = cli("policy", "apply", file, "--dry-run", "--json", home=home).json
     assert (tried["applied"], len(tried["changes"])) == (False, 1)
     assert cli("policy", "show", "--json", home=home).json == before
@@ -49,6 +57,34 @@ def test_a_narrowing_is_applied_and_rolled_back(cli: Cli, home: Path, file: Path
     assert cli("policy", "rollback", "--yes", "--json", home=home).json["version"] == before["version"]
     assert cli("policy", "show", "--json", home=home).json == before
     assert len(cli("policy", "show", "--history", "--json", home=home).json) >= 2
+
+
+def test_a_difference_shows_who_opens_a_step_as_policy_files_write_it(
+    cli: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    file = tmp_path / "policy.toml"
+    file.write_text("""[resource]
+summary = { opens = "community", not_jurisdiction = ["XY"] }
+eligibility = [["resource:partner"], ["notice:partner", "resource:community"]]
+area = { exact = "partner", sub_region = "partner" }
+amount = { exact = "nobody", band = [["notice:partner"]] }
+""")
+    rows = cli("policy", "diff", file, "--json", home=home).json
+    assert [tuple(row.values()) for row in rows] == [
+        ("resource", "summary", "exact", '"open"', '{ opens = "community", not_jurisdiction = ["XY"] }', "narrower"),
+        (
+            *("resource", "eligibility", "exact", '"open"'),
+            *('[["notice:partner", "resource:community"], ["resource:partner"]]', "narrower"),
+        ),
+        ("resource", "area", "exact", '"network"', '"partner"', "wider"),
+        ("resource", "area", "sub_region", '"open"', '"partner"', "narrower"),
+        ("resource", "amount", "exact", '"partner"', '"nobody"', "narrower"),
+        ("resource", "amount", "band", '"community"', '[["notice:partner"]]', "wider and narrower"),
+    ]
+    assert cli("policy", "apply", file, "--dry-run", "--json", home=home).json["changes"] == rows
+    shown = cli("policy", "diff", file, home=home).out.splitlines()[1:]
+    assert [re.split(r"  +", line.strip()) for line in shown] == [[*row.values()] for row in rows]
 
 
 def test_a_widening_is_asked_about(cli: Cli, home: Path, file: Path, no_answer: None) -> None:
