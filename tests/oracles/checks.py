@@ -27,7 +27,7 @@ class Expected:
 
     @cached_property
     def universe(self) -> frozenset[str]:
-        """Every token that exists."""
+        """Every token that there is."""
         return frozenset().union(*(rec.everything() for rec in self.records))
 
     @cached_property

@@ -47,6 +47,11 @@ class Said:
         return str(self.status).encode() + b"\n" + lines + b"\n" + self.body
 
     @property
+    def told(self) -> bytes:
+        """The same with the body unpacked, to be looked through."""
+        return self.whole.removesuffix(self.body) + self.unpacked
+
+    @property
     def unpacked(self) -> bytes:
         """The body without its compression."""
         if dict(self.headers).get(b"content-encoding") != b"zstd":

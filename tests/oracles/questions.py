@@ -104,6 +104,14 @@ class Questions:
         """All of them."""
         return [each for several in self.by_root().values() for each in several]
 
+    def introspection(self) -> list[Question]:
+        """What the schema says of itself."""
+        inner = "name fields { name args { name } type { name } } enumValues { name }"
+        return [
+            Question("__schema", "types", f"{{ __schema {{ types {{ {inner} }} }} }}"),
+            Question("__type", "one", f'{{ __type(name: "Resource") {{ {inner} }} }}'),
+        ]
+
     def mutations(self, *, to: str = "red") -> dict[str, list[Question]]:
         """The questions that drive each mutation: about a record that is there, and with values that are refused."""
         mutation = self.schema.mutation_type
@@ -156,6 +164,10 @@ class Questions:
             yield from self._terms(made)
         elif root == "changes":
             yield from self._changes()
+        elif root == "_entities":
+            yield from self._entities()
+        elif root == "_service":
+            yield Question(root, "all", "{ _service { sdl } }")
 
     def _whole_lists(self, root: str, node: Any) -> Iterator[Question]:
         for kind in _records(self.schema, node):
@@ -258,6 +270,18 @@ class Questions:
                 {"id": rec.gid},
             )
         yield Question("node", "none", '{ node(id: "AAAA") { id } }')
+
+    def _entities(self) -> Iterator[Question]:
+        """All records of each type as a gateway asks for them; one by another type's name; one that is none."""
+        query = "query($r: [_Any!]!) { _entities(representations: $r) %s }"
+        for key, kind in RECORD_TYPES.items():
+            made: Any = self.schema.type_map[kind.graphql]
+            inner = f"{{ __typename ... on {kind.graphql} {selection(self.schema, made)} }}"
+            told = [{"__typename": kind.graphql, "id": rec.gid} for rec in self.records if rec.type == key]
+            yield Question("_entities", f"select {kind.graphql}", query % inner, {"r": told})
+        other = [{"__typename": "Notice", "id": rec.gid} for rec in self.records[:2]]
+        yield Question("_entities", "none", query % "{ __typename }", {"r": other})
+        yield Question("_entities", "none at all", query % "{ __typename }", {"r": [{"__typename": SECRET_INPUT}]})
 
     def _terms(self, made: Any) -> Iterator[Question]:
         kind: Any = get_named_type(made.args["list"].type)

@@ -1,65 +1,18 @@
-"""The exits of a node, listed by the machine from what is built: routes, root fields, commands, files, errors. Beside
-each of the ones that are not driven from the schema stands how it is driven."""
+"""How every route is asked beside what callers put to GraphQL and the exchange: with what it refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from urllib.parse import urlencode
 
 import orjson
-import typer
-from graphql import GraphQLSchema
-from starlette.applications import Starlette
-from starlette.routing import Route
 
-from federation.cli import app as command_line
-from federation.storage.migrating import all_metadata
-from oracles.network import Said
+from federation.cli.examining import first_setup_link
+from federation.keys import sign_assertion
+from federation.oauth.assertions import ASSERTION_TYPE
+from oracles.network import Said, client_of
 from oracles.questions import SECRET_INPUT
 from oracles.stage import Stage
-
-
-def routes(app: Starlette) -> set[str]:
-    """`route METHOD PATH` of each route; HEAD goes with GET."""
-    found = set()
-    for route in app.routes:
-        if isinstance(route, Route):
-            for method in sorted(route.methods or {"POST"}):
-                found |= {f"route {method} {route.path}"} if method != "HEAD" else set()
-        else:
-            found.add(f"route {type(route).__name__} {getattr(route, 'path', '?')}")
-    return found
-
-
-def roots(schema: GraphQLSchema) -> set[str]:
-    """`query NAME`, `mutation NAME`, `subscription NAME` of each root field."""
-    kinds = {"query": schema.query_type, "mutation": schema.mutation_type, "subscription": schema.subscription_type}
-    return {f"{kind} {name}" for kind, made in kinds.items() if made is not None for name in made.fields}
-
-
-def commands() -> set[str]:
-    """`command NOUN VERB` of each command."""
-
-    def walk(command: Any, name: str) -> Iterable[str]:
-        inner = getattr(command, "commands", None)
-        if inner is None:
-            yield f"command {name}"
-            return
-        for each, made in inner.items():
-            yield from walk(made, f"{name} {each}".strip())
-
-    return set(walk(typer.main.get_command(command_line), ""))
-
-
-def files(home: Path) -> set[str]:
-    """`file NAME` of each file in a home, relative to it."""
-    return {f"file {path.relative_to(home)}" for path in home.rglob("*") if path.is_file()}
-
-
-def tables() -> set[str]:
-    """`table NAME` of each table."""
-    return {f"table {table.name}" for table in all_metadata().sorted_tables}
 
 
 def _get(path: str) -> Callable[[Stage], list[Said]]:
@@ -85,6 +38,24 @@ def _form(path: str) -> Callable[[Stage], list[Said]]:
         return found + [said for said in stage.network.said if said.url == url][-4:]
 
     return ask
+
+
+def _revoke(stage: Stage) -> list[Said]:
+    """A client lets go of its token, with the proof that it is its own."""
+    url = stage.node.settings.url
+    client = client_of(stage.network, stage.node, "leaving", frozenset({"resource:open"}))
+    token = client.session.token(url, client.scopes)
+    now = stage.node.world.timestamp()
+    form = {
+        "token": token,
+        "client_id": client.session._client_id,
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": sign_assertion(client.session._key, client.session._client_id, url, now, "leaving"),
+    }
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    said = stage.network.call("POST", f"{url}/oauth/revoke", kind, urlencode(form).encode())
+    assert said.status == 200, said
+    return [said, *_form("/oauth/revoke")(stage)]
 
 
 def _join(stage: Stage) -> list[Said]:
@@ -120,11 +91,23 @@ def _exchange(path: str) -> Callable[[Stage], list[Said]]:
     return ask
 
 
+def _setup(stage: Stage) -> list[Said]:
+    """The first steward sets a password: with a wrong code, from elsewhere, and as it should be."""
+    url = stage.node.settings.url
+    code = first_setup_link(stage.node).partition("#")[2]
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    forms = [f"code={SECRET_INPUT}&password={SECRET_INPUT}&again={SECRET_INPUT}", f"code={SECRET_INPUT}", ""]
+    forms.append(f"code={code}&password=long-and-used-nowhere&again=long-and-used-nowhere")
+    said = [stage.network.call("POST", url + SETUP, kind | {"origin": url}, form.encode()) for form in forms]
+    return [*said, stage.network.call("POST", url + SETUP, kind, forms[0].encode())]
+
+
 def _elsewhere(stage: Stage) -> list[Said]:
     url = stage.node.settings.url
     return [stage.network.call("GET", f"{url}/{SECRET_INPUT}"), stage.network.call("POST", f"{url}/", {}, b"x")]
 
 
+SETUP = "/console/setup"
 ANONYMOUS_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     "elsewhere": _elsewhere,
     "POST /graphql": _graphql,
@@ -134,8 +117,10 @@ ANONYMOUS_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     "GET /.well-known/oauth-authorization-server": _get("/.well-known/oauth-authorization-server"),
     "GET /.well-known/oauth-protected-resource/graphql": _get("/.well-known/oauth-protected-resource/graphql"),
     "GET /.well-known/jwks.json": _get("/.well-known/jwks.json"),
+    f"GET {SETUP}": _get(SETUP),
+    f"POST {SETUP}": _setup,
     "POST /oauth/token": _form("/oauth/token"),
-    "POST /oauth/revoke": _form("/oauth/revoke"),
+    "POST /oauth/revoke": _revoke,
     "POST /exchange/join": _join,
     "POST /exchange/changes": _exchange("/exchange/changes"),
     "POST /exchange/reconcile": _exchange("/exchange/reconcile"),

@@ -22,6 +22,7 @@ from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES
 from federation.schema.endpoint import GraphQLEndpoint
 from federation.storage import sweeper
+from oracles.checks import Expected
 from oracles.network import Bound, Caller, Light, Network, Open, Said, agree, client_of, scopes_of
 from oracles.schemas import app_of, endpoint_of
 from oracles.worlds import (
@@ -89,7 +90,7 @@ class AtHome:
 
     def post(self, path: str, content: bytes, **headers: str) -> Said:
         status, media, body = self.endpoint.execute(self.viewer, content)
-        return Said("POST", path, status, ((b"content-type", media.encode()),), body)
+        return Said("POST", path, status, ((b"content-type", media.encode()),), body, content)
 
 
 @dataclass
@@ -117,6 +118,13 @@ class Stage:
     nodes: dict[str, Node] = field(default_factory=dict)
     lights: dict[str, Light] = field(default_factory=dict)
     quick: QuickLedger = field(default_factory=QuickLedger)
+    _expected: dict[str, Expected] = field(default_factory=dict)
+
+    def expected(self, name: str) -> Expected:
+        """What an asker may see of all records; `nobody` for what exists at all."""
+        if name not in self._expected:
+            self._expected[name] = Expected(self.records, self.askers[name].sees)
+        return self._expected[name]
 
     @contextlib.contextmanager
     def without_waiting(self) -> Iterator[None]:
@@ -127,6 +135,18 @@ class Stage:
             yield
         finally:
             gate._ledger = real
+
+    @property
+    def app(self) -> Starlette:
+        """The web application of the node."""
+        return self.network.apps[self.node.settings.url]
+
+    @property
+    def steward(self) -> AtHome:
+        """The caller with an account that may write."""
+        caller = self.askers["steward"].caller
+        assert isinstance(caller, AtHome)
+        return caller
 
     def close(self) -> None:
         for node in self.nodes.values():

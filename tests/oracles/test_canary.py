@@ -15,9 +15,9 @@ from federation.records.registry import RECORD_TYPES
 from federation.schema.endpoint import GraphQLEndpoint
 from oracles.checks import Expected, column_tokens, complete, objects, wrong, wrong_put
 from oracles.decode import cell_tokens, sqlite_cells, tokens, tokens_in
-from oracles.exits import ANONYMOUS_ROUTES
 from oracles.network import changes, reconcile, scopes_of, standing
 from oracles.questions import SECRET_INPUT, Question, Questions
+from oracles.routes import ANONYMOUS_ROUTES
 from oracles.stage import Asker, Stage
 from oracles.worlds import POLICY, Rec, Sees
 
@@ -45,7 +45,7 @@ def questions(stage: Stage) -> Questions:
 @pytest.fixture(scope="session")
 def universe(stage: Stage) -> frozenset[str]:
     """Every token that exists on the stage."""
-    return Expected(stage.records, Sees("nobody")).universe
+    return stage.expected("nobody").universe
 
 
 def asked_of(questions: Questions, name: str) -> Iterator[Question]:
@@ -66,14 +66,14 @@ def test_every_asker_is_driven(stage: Stage) -> None:
 @pytest.mark.parametrize("name", [*CLIENTS, *PEERS])
 def test_graphql_shows_exactly_what_the_viewer_may_see(stage: Stage, questions: Questions, name: str) -> None:
     asker = stage.askers[name]
-    expected = Expected(stage.records, asker.sees)
+    expected = stage.expected(name)
     problems: Counter[str] = Counter()
     shown: set[str] = set()
     found: set[str] = set()
     with stage.without_waiting():
         for question in asked_of(questions, name):
             said = asker.caller.post("/graphql", question.body)
-            held = tokens_in(said.whole) & expected.universe
+            held = tokens_in(said.told) & expected.universe
             problems.update(f"{question.root} {question.name}: {each}" for each in held - expected.allowed)
             if said.status == 200:
                 for each in objects(said.json().get("data")):
@@ -90,7 +90,7 @@ def test_graphql_shows_exactly_what_the_viewer_may_see(stage: Stage, questions: 
 @pytest.mark.parametrize("name", ["client-mixed", "peer-state"])
 def test_a_list_that_is_walked_in_small_pages_is_the_list(stage: Stage, name: str) -> None:
     asker = stage.askers[name]
-    expected = Expected(stage.records, asker.sees)
+    expected = stage.expected(name)
     wanted = {until for until, (rec, _) in expected.seen.items() if rec.type == "resource"}
     for order in ("", ", orderBy: {field: TITLE, direction: DESC}"):
         after, walked = "", []
@@ -113,7 +113,7 @@ def test_a_search_finds_what_stands_in_visible_text_and_nothing_else(stage: Stag
     )
     for name in ("public", "client-community", "client-partner", "peer-narrowed", "steward"):
         asker = stage.askers[name]
-        expected = Expected(stage.records, asker.sees)
+        expected = stage.expected(name)
         with stage.without_waiting():
             for rec in stage.records:
                 if rec.type not in ("resource", "network", "practice") or rec.variant not in (
@@ -146,20 +146,20 @@ def test_a_mutation_tells_an_outsider_nothing(
     for several in questions.mutations().values():
         for question in (several[0], several[-1]):
             said = stage.askers[name].caller.post("/graphql", question.body)
-            assert not tokens_in(said.whole) & universe, question.name
+            assert not tokens_in(said.told) & universe, question.name
             assert b'"data":{' not in said.body, question.name
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_mutation_shows_a_writer_no_more_than_it_may_see(stage: Stage, questions: Questions, name: str) -> None:
     asker = stage.askers[name]
-    expected = Expected(stage.records, asker.sees)
+    expected = stage.expected(name)
     for root, several in questions.mutations().items():
         if root in ("shareRecord", "withdrawRecord"):
             several = [each for each in several if each.name.endswith("relayed")]
         for question in several:
             said = asker.caller.post("/graphql", question.body)
-            assert not (tokens_in(said.whole) & expected.universe) - expected.allowed, question.name
+            assert not (tokens_in(said.told) & expected.universe) - expected.allowed, question.name
             assert SECRET_INPUT not in said.body.decode(), (root, question.name)
 
 
@@ -169,12 +169,12 @@ def test_a_mutation_shows_a_writer_no_more_than_it_may_see(stage: Stage, questio
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_is_sent_exactly_its_slice(stage: Stage, name: str) -> None:
     asker = stage.askers[name]
-    expected = Expected(stage.records, asker.sees)
+    expected = stage.expected(name)
     answers = reconcile(asker.caller, name)
     problems: Counter[str] = Counter()
     sent: list[str] = []
     for said in answers:
-        problems.update(f"token {each}" for each in (tokens_in(said.whole) & expected.universe) - expected.wired)
+        problems.update(f"token {each}" for each in (tokens_in(said.told) & expected.universe) - expected.wired)
         for item in said.lines() if said.status == 200 else ():
             if item["k"] == "put":
                 problems.update(wrong_put(expected, item))
@@ -194,7 +194,7 @@ def test_the_exchange_is_closed_to_whoever_is_no_peer(stage: Stage, universe: fr
     for path in ("/exchange/changes", "/exchange/reconcile"):
         said = stage.askers[name].caller.post(path, b'{"run": "00000000000000000000000000000000"}')
         assert said.status in (400, 401, 403)
-        assert not tokens_in(said.whole) & universe
+        assert not tokens_in(said.told) & universe
 
 
 # Everything else that answers
@@ -203,7 +203,7 @@ def test_the_exchange_is_closed_to_whoever_is_no_peer(stage: Stage, universe: fr
 @pytest.mark.parametrize("route", sorted(ANONYMOUS_ROUTES))
 def test_other_routes_hold_no_token(stage: Stage, universe: frozenset[str], route: str) -> None:
     for said in ANONYMOUS_ROUTES[route](stage):
-        assert not tokens_in(said.whole) & universe, said.url
+        assert not tokens_in(said.told) & universe, said.url
         assert SECRET_INPUT.encode() not in said.body.lower(), said.url
 
 
@@ -214,7 +214,7 @@ def test_what_anybody_was_ever_told_over_the_network_holds_no_sealed_value(stage
     outside = [said for said in stage.network.said if said.status == 200]
     assert len(outside) > 20
     for said in outside[-400:]:
-        assert not tokens_in(said.body) & sealed
+        assert not tokens_in(said.told) & sealed
 
 
 # What is kept
@@ -293,7 +293,7 @@ def break_everything(stage: Stage) -> None:
         said = stage.askers["client-partner"].caller.post("/graphql", b'{"query": "{ resources { nodes { id } } }"}')
     finally:
         gate._run = kept  # type: ignore[method-assign]
-    assert not tokens_in(said.whole) & tokens(secret)
+    assert not tokens_in(said.told) & tokens(secret)
 
 
 # The oracle itself
