@@ -18,7 +18,7 @@ import structlog
 import typer
 import uvicorn
 
-from federation.app import Node, create_home, open_node
+from federation.node import Node, create_home, open_node
 from federation.cli import run
 from federation.settings import FILE_NAME, load_settings
 from oracles.exits import command_of, command_tree

@@ -128,7 +128,7 @@ def live(stage: Stage) -> None:
     )
     node.ledger.anchor()
     rec = next(each for each in stage.records if each.variant == "relayed" and each.terms is not None)
-    put = Put(rec.type, rec.id, node.keys.origin, 1, 1, 0, rec.terms, (node.keys.origin,), rec.values, None)
+    put = Put(rec.type, rec.id, node.keys.origin, (1, 1, 0), 0, rec.terms, (node.keys.origin,), rec.values, None)
     with node.database.write() as connection:
         done = node.intake.accept(connection, agreements.partner(node.database, "delta").pid, [put])
     assert done.quarantined
