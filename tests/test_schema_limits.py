@@ -7,11 +7,15 @@ from typing import Any
 
 import orjson
 import pytest
+from graphql import get_named_type, is_leaf_type, parse
 
 from federation.errors import Unavailable
 from federation.policies.viewer import Viewer
+from federation.records.registry import OPPORTUNITIES, RECORD_TYPES
+from federation.schema import documents
 from federation.schema.documents import DocumentCache, Limits, read_document
 from federation.schema.endpoint import GraphQLEndpoint
+from federation.schema.overlaps import compares_too_much
 from federation.schema.problems import CODES as ERROR_CODES
 from tests.schema_world import CODES, OPEN_ALL, MemoryGate, client, sample
 
@@ -321,3 +325,44 @@ def test_requests_are_kept_by_their_length_too(gate: MemoryGate, monkeypatch: py
         answer(fresh, f"{{ a{at}: resources {{ nodes {{ id {'title ' * 50} }} }} }}")
     assert len(fresh._ready) == 2
     assert fresh._ready_size == sum(ready.size for ready in fresh._ready.values()) <= 1000
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ " + "resources { edges { node { title } } } " * 300 + "}",
+        "{ resources { nodes { " + "title " * 3500 + "} } }",
+        "{ resources { nodes { " + "... { title } " * 500 + "} } }",
+        "{ resources { nodes { " + " ".join(f"...F{at}" for at in range(250)) + " } } } "
+        + " ".join(f"fragment F{at} on Resource {{ title kind }}" for at in range(250)),
+        "{ resources { nodes { ...F0 } } } "
+        + " ".join(f"fragment F{at} on Resource {{ ...F{at + 1} }}" for at in range(450))
+        + " fragment F450 on Resource { title }",
+    ],
+    ids=["roots", "fields", "inline", "fragments", "chain"],
+)  # fmt: skip
+def test_a_document_that_is_dear_to_validate_is_refused_before_it_is_validated(
+    endpoint: GraphQLEndpoint, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    monkeypatch.setattr(documents, "validate", None)
+    assert code(answer(endpoint, query)) == (400, "COST_EXCEEDED")
+
+
+def test_a_document_that_names_every_field_of_every_type_is_not_dear_to_validate(endpoint: GraphQLEndpoint) -> None:
+    fields = {
+        RECORD_TYPES[key].graphql: " ".join(
+            name
+            for name, field in endpoint.schema._schema.type_map[RECORD_TYPES[key].graphql].fields.items()
+            if is_leaf_type(get_named_type(field.type))
+        )
+        for key in OPPORTUNITIES
+    }  # fmt: skip
+    query = "{ opportunities { nodes { " + " ".join(f"... on {n} {{ {f} }}" for n, f in fields.items()) + " } } }"
+    assert not compares_too_much(parse(query))
+
+
+def test_fragments_that_lead_back_to_themselves_are_refused_as_such(endpoint: GraphQLEndpoint) -> None:
+    query = "{ resources { nodes { ...F } } } fragment F on Resource { origin { ...G } } fragment G on Origin { ...G }"
+    status, body = answer(endpoint, query)
+    assert status == 400
+    assert "within itself" in str(body["errors"])

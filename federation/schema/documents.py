@@ -34,6 +34,7 @@ from graphql import (
 from graphql.execution.collect_fields import FragmentDetails
 
 from federation.errors import BadInput, CostExceeded
+from federation.schema.overlaps import compares_too_much
 from federation.schema.problems import syntax_error
 
 DEFAULT_FIRST = 20
@@ -188,6 +189,9 @@ def read_document(
         return Document({}, (syntax_error(error),), len(text))
     except GraphQLError as error:
         return Document({}, (error,), len(text))
+    if compares_too_much(ast):
+        dear = CostExceeded("The document names the same fields too often; name each once.")
+        return Document({}, (GraphQLError(dear.message, original_error=dear),), len(text))
     errors = validate(schema, ast, max_errors=20, hide_suggestions=True)
     if errors:
         return Document({}, tuple(errors), len(text))
