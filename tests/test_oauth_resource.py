@@ -15,7 +15,8 @@ from federation.oauth.personal import issue_personal_token, revoke_personal_toke
 from federation.oauth.proofs import normalised
 from federation.oauth.realm import RegisteredClient
 from federation.oauth.resource import RequestRefused, ResourceServer, TokenRefused
-from federation.oauth.tokens import mint
+from federation.oauth.spent import _Order, identifier
+from federation.oauth.tokens import mint, read_token
 from federation.policies.viewer import Agreement, ViewerKind
 from federation.storage.database import Database
 
@@ -342,6 +343,18 @@ def test_row_36_a_revoked_token_is_dead_on_every_worker_at_once(database: Databa
     assert node.app.post("/oauth/revoke", data=node.form(token=token)).status_code == 200
     for worker in workers:
         refused("invalid_token", node.use, token, resource=worker)
+
+
+def test_row_36_a_revoked_token_is_not_carried_by_another_ones_proof_of_the_same_name(database: Database) -> None:
+    node = Node(database)
+    revoked, other = node.token(), node.token()
+    node.app.post("/oauth/revoke", data=node.form(token=revoked))
+    digest = identifier("proof", node.proof_key.thumbprint, "one name")
+    batch = [
+        _Order([(digest, node.now + 60)], True, read_token(node.realm, token).jti) for token in (revoked, other)
+    ]  # as they wait where both come while the node writes
+    assert node.realm.spent._write(batch) == [[False], [False]]
+    assert node.realm.spent._write(batch[1:]) == [[True]]
 
 
 def test_row_36_a_revoked_clients_tokens_are_dead_at_once(database: Database) -> None:

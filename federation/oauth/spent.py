@@ -89,15 +89,20 @@ class SpentIdentifiers:
         if abs(now - self._pruned) >= PRUNE_SECONDS:
             prune(self._database, now)
             self._pruned = now
+        first: dict[bytes, tuple[bytes, int, str]] = {}
+        owners: list[list[bool]] = []
+        for order in batch:  # one that stands twice is the first order's, also where that one's token was revoked
+            owners.append([digest not in first for digest, _ in order.entries])
+            for digest, until in order.entries:
+                first.setdefault(digest, (digest, until, order.token))
+        entries, durable = list(first.values()), any(order.durable for order in batch)
         left: set[bytes] = set()
-        entries = [(*entry, order.token) for order in batch for entry in order.entries]
         for start in range(0, len(entries), MOST):
-            left |= self._insert(entries[start : start + MOST], any(order.durable for order in batch))
-        results = []
-        for order in batch:
-            results.append([digest in left for digest, _ in order.entries])
-            left.difference_update(digest for digest, _ in order.entries)
-        return results
+            left |= self._insert(entries[start : start + MOST], durable)
+        return [
+            [own and digest in left for own, (digest, _) in zip(mine, order.entries, strict=True)]
+            for mine, order in zip(owners, batch, strict=True)
+        ]
 
     def _insert(self, entries: Sequence[tuple[bytes, int, str]], durable: bool) -> set[bytes]:
         """Those digests that were not there, and whose token is in force.
