@@ -171,7 +171,7 @@ def test_the_loop_outlives_a_database_that_is_away(hub, monkeypatch):
         raise OSError("disk")
 
     running = ExchangeLoop(hub.database, hub.world, lambda who: Pulled(who.name), "one")
-    monkeypatch.setattr(running, "round", broken)
+    monkeypatch.setattr(running, "due", broken)
     running.start()
     assert tries.wait(10)
     running.stop()
@@ -192,3 +192,33 @@ def test_what_came_by_untrusted_peers_goes_before_each_round(hub, syncs):
     running = ExchangeLoop(hub.database, hub.world, syncs, "one", let_go=lambda: done.append("let go"))
     running.round()
     assert done == ["let go"]
+
+
+def test_a_peer_that_does_not_come_to_an_end_holds_up_no_other(hub):
+    held, again, pulled = Event(), Event(), []
+
+    def sync(who) -> Pulled:
+        if who.name == "bad":
+            held.wait(20)
+        else:
+            pulled.append(who.name)
+            (again if len(pulled) > 1 else Event()).set()
+        return Pulled(who.name)
+
+    running = ExchangeLoop(hub.database, hub.world, sync, "one")
+    running.start()
+    while not pulled:
+        time.sleep(0.01)
+    running.wake()
+    assert again.wait(10)
+    assert running.due() == []
+    held.set()
+    running.stop()
+
+
+def test_a_pull_whose_time_is_over_goes_on_after_those_that_waited(hub, clock):
+    running = ExchangeLoop(hub.database, hub.world, lambda who: Pulled(who.name, more=who.name == "bad"), "one")
+    running.round()
+    assert [who.name for who in running.due()] == ["bad"]
+    clock.forward(seconds=331)
+    assert [who.name for who in running.due()] == ["bad", "good"]

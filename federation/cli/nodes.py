@@ -93,17 +93,17 @@ def _pulled(node: Node, name: str, progress: Callable[[int], None]) -> Pulled:
         try:
             pulled = node.puller.sync(who, progress)
         except FederationError as failed:
-            _note(node, who, failed.code)
+            _note(node, who, Pulled(name, error=failed.code))
             raise
-        _note(node, who, None)
+        _note(node, who, pulled)
         return pulled
 
 
-def _note(node: Node, who: Partner, error: str | None) -> None:
+def _note(node: Node, who: Partner, pulled: Pulled) -> None:
     """So that `peer show` tells of this pull too. Where it cannot be written, how the pull ended is what is told."""
     if who.asked:
         with suppress(FederationError):
-            note(node.database, node.world, who, error, node.settings.exchange_interval)
+            note(node.database, node.world, who, pulled, node.settings.exchange_interval)
 
 
 def _advance(bar: Progress, done: int) -> None:

@@ -23,6 +23,8 @@ from federation.storage.items import Gone, Poison, Put
 from federation.storage.revisions import Revisions
 
 MAX_PATH = 16
+MAX_ORIGINS, MAX_TERMS = 20_000, 2_000
+"""How many origins and terms one answer may tell: all of them are kept while it lasts."""
 MAX_REVISION = 2**53
 _PUT_KEYS = frozenset({"k", "t", "i", "o", "r", "h", "T", "path", "v", "sd"})
 
@@ -44,14 +46,17 @@ class Gatehouse:
 
 @dataclass
 class Arrival:
-    """One answer as it arrives: the origins and terms that its lines have brought so far."""
+    """One answer as it arrives: the origins and terms that its lines have brought so far, and how many checkpoints."""
 
     house: Gatehouse
     origins: dict[str, Origin] = field(default_factory=dict)
     terms: dict[str, Terms] = field(default_factory=dict)
+    checkpoints: int = 0
 
     def origin_line(self, item: Mapping[str, Any]) -> None:
         """Take in an origin's key and hand-overs. Raises Poison."""
+        if len(self.origins) >= MAX_ORIGINS:
+            raise Poison("too_many_origins")
         try:
             arrived = origins.from_item(item)
             known = self.origins.get(arrived.thumbprint) or self.house.known_origin(arrived.thumbprint)
@@ -61,6 +66,8 @@ class Arrival:
 
     def terms_line(self, item: Mapping[str, Any]) -> None:
         """Take in the terms of some origin, by their hash. Raises Poison."""
+        if len(self.terms) >= MAX_TERMS:
+            raise Poison("too_many_terms")
         try:
             terms = Terms.from_json(item.get("body"))
         except BadInput:
@@ -186,9 +193,9 @@ def _revisions(told: Any) -> Revisions:
 
 
 def _check_told(version: Version, signed: Mapping[str, Any]) -> None:
-    """What was passed on has a number for each tier of which something is signed, and for no other: only signed
-    numbers are the origin's word. Raises Poison."""
+    """What was passed on has a number for each tier of which something is signed, and none above: only signed numbers
+    are the origin's word. Raises Poison."""
     terms = version.terms
     tiers = {terms.tier(terms.index[name], version.handling) for name in signed}
-    if any((number != 0) != (tier in tiers) for tier, number in zip(SCOPED_TIERS, version.revisions, strict=True)):
+    if any(version.revisions[tier] == 0 for tier in tiers) or any(version.revisions[max(tiers, default=-1) + 1 :]):
         raise Poison("bad_form")

@@ -32,13 +32,15 @@ _log = logger("exchange")
 
 @dataclass(frozen=True)
 class Pulled:
-    """How one pull went: records taken in, withdrawn and quarantined; `error` is a code, None where all went well."""
+    """How one pull went: records taken in, withdrawn and quarantined; `error` is a code, None where all went well;
+    `more`: the peer had more, and goes on when the others had their turn."""
 
     peer: str
     taken: int = 0
     withdrawn: int = 0
     quarantined: int = 0
     error: str | None = None
+    more: bool = False
 
 
 Sync = Callable[[Partner], Pulled]
@@ -58,11 +60,12 @@ def backoff_seconds(world: World, peer: str, failures: int, interval: int) -> fl
     return pause * jitter(world, f"{peer} {failures}")
 
 
-def note(database: Database, world: World, who: Partner, error: str | None, interval: int) -> None:
-    """Writes down how a pull of a peer ended (a code, None for success) and when it is due again."""
+def note(database: Database, world: World, who: Partner, pulled: Pulled, interval: int) -> None:
+    """Writes down how a pull of a peer ended and when it is due again: at once if the peer had more."""
+    error = pulled.error
     failures = 0 if error is None else state.sync_state_of(database, who.pid).failures + 1
     now = world.now()
-    pause = backoff_seconds(world, who.name, failures, interval)
+    pause = 0.0 if pulled.more else backoff_seconds(world, who.name, failures, interval)
     state.note_result(
         database,
         who.pid,
@@ -113,7 +116,7 @@ class ExchangeLoop:
 
     `sync` pulls one peer, `holder` names this process (several may run the loop; a lease a peer keeps them apart),
     `interval` is in seconds. `wake` makes every peer due now. `let_go` removes what came by peers that are not trusted
-    any more; it runs before each round.
+    any more; it runs before each round. No peer waits for another one's pull to end.
     """
 
     def __init__(
@@ -134,6 +137,7 @@ class ExchangeLoop:
         self._stopping = Event()
         self._waking = Event()
         self._hurried: set[int] = set()
+        self._running: set[int] = set()
         self._lock = Lock()
         self._thread: Thread | None = None
 
@@ -162,14 +166,16 @@ class ExchangeLoop:
 
     def due(self) -> list[Partner]:
         """The peers to pull now, those that waited longest first. Only verified ones that are neither frozen nor
-        revoked are ever due."""
+        revoked are ever due, and none that is being pulled."""
         now = self._world.now()
         with self._lock:
-            hurried, self._hurried = self._hurried, set()
+            running = set(self._running)
+            hurried, self._hurried = self._hurried - running, self._hurried & running
         waiting = []
         for who in partners(self._database):
             next_try = state.sync_state_of(self._database, who.pid).next_try
-            if who.asked and (who.pid in hurried or next_try is None or next_try <= now):
+            called = who.pid in hurried or next_try is None or next_try <= now
+            if who.asked and called and who.pid not in running:
                 waiting.append((next_try is not None, next_try or now, who.pid, who))
         return [who for *_, who in sorted(waiting, key=lambda each: each[:3])]
 
@@ -191,7 +197,7 @@ class ExchangeLoop:
                 if not alone:
                     return Pulled(who.name, error="BUSY")
                 pulled = self._attempt(who)
-                note(self._database, self._world, who, pulled.error, self._interval)
+                note(self._database, self._world, who, pulled, self._interval)
         except FederationError as error:
             _log.error("exchange_state_not_written", peer=who.name, code=error.code)
             return Pulled(who.name, error=error.code)
@@ -216,21 +222,41 @@ class ExchangeLoop:
         return pulled
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._waking.clear()
-            try:
-                self.round()
-                pause = self._until_next()
-            except Exception as error:  # the loop outlives a full disk and a database that is away
-                _log.error("exchange_loop_broke", kind=type(error).__name__)
-                pause = float(FIRST_BACKOFF_SECONDS)
-            self._waking.wait(pause)
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pull") as pool:
+            while not self._stopping.is_set():
+                self._waking.clear()
+                try:
+                    self._begin(pool)
+                    pause = self._until_next()
+                except Exception as error:  # the loop outlives a full disk and a database that is away
+                    _log.error("exchange_loop_broke", kind=type(error).__name__)
+                    pause = float(FIRST_BACKOFF_SECONDS)
+                self._waking.wait(pause)
+
+    def _begin(self, pool: ThreadPoolExecutor) -> None:
+        """Begin to pull every peer that is due, without waiting for any."""
+        self._let_go()
+        for who in self.due():
+            with self._lock:
+                self._running.add(who.pid)
+            pool.submit(self._pull_beside, who)
+
+    def _pull_beside(self, who: Partner) -> None:
+        try:
+            if not self.stopping and self.pull(who).error == "BUSY":
+                self._stopping.wait(ASKED_AGAIN_SECONDS)
+        except Exception as error:  # nobody waits for what this raises
+            _log.error("exchange_broke", peer=who.name, kind=type(error).__name__)
+        finally:
+            with self._lock:
+                self._running.discard(who.pid)
+            self._waking.set()
 
     def _until_next(self) -> float:
         now = self._world.now()
         pauses = [min(LONGEST_SLEEP_SECONDS, float(self._interval))]
         for who in partners(self._database):
             next_try = state.sync_state_of(self._database, who.pid).next_try
-            if who.asked:
+            if who.asked and who.pid not in self._running:
                 pauses.append((next_try - now).total_seconds() if next_try else 0.0)
         return max(min(pauses), 0.2)

@@ -132,7 +132,8 @@ class Puller:
         self._scopes: dict[int, frozenset[str]] = {}
 
     def sync(self, who: Partner, progress: Progress = lambda _: None) -> Pulled:
-        """Pull a peer until nothing more is there; `progress` hears the number of records done at each checkpoint.
+        """Pull a peer until nothing more is there, or its time is over; `progress` hears the number of records done at
+        each checkpoint.
 
         Raises Conflict for a peer that is not verified, frozen or revoked, and if another pull of this peer was faster;
         AnswerBroken, and what the session raises. What was
@@ -143,7 +144,8 @@ class Puller:
         tally = _Tally()
         try:
             more, restarts, answers, named = True, 0, 0, 0
-            while more and answers < MAX_ANSWERS and not self._stopping():
+            until = self._world.timestamp() + self._caps.pull_seconds
+            while more and answers < MAX_ANSWERS and not self._stopping() and self._world.timestamp() <= until:
                 answers += 1
                 try:
                     more = self._one(who, tally, progress)
@@ -164,7 +166,7 @@ class Puller:
         finally:
             self._holding.drop_ended(who.pid, self._world.timestamp())
             self._holding.erase_if_due(self._world.timestamp())
-        return Pulled(who.name, tally.taken, tally.withdrawn, tally.quarantined)
+        return Pulled(who.name, tally.taken, tally.withdrawn, tally.quarantined, more=more)
 
     def let_go(self) -> int:
         """Remove what came by peers that are not verified or were revoked, and erase it from the files; gives how many
@@ -301,6 +303,9 @@ class Puller:
     ) -> SyncState:
         """One checkpoint in one transaction: what came, what left, what is poison, and the cursor."""
         reached = moves.get("run")
+        arrival.checkpoints += 1
+        if arrival.checkpoints > self._caps.checkpoints:
+            raise AnswerBroken("The answer has more checkpoints than it can have reason for.")
         with self._database.write() as conn:
             if not agreements.is_asked(conn, who.pid):
                 raise Conflict(_NOT_ASKED)

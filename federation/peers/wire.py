@@ -26,13 +26,16 @@ class AnswerBroken(BadInput):
 
 @dataclass(frozen=True)
 class Caps:
-    """What one answer may cost: bytes once unpacked, bytes of a line, lines between two checkpoints, and seconds."""
+    """What one answer may cost: bytes once unpacked, bytes of a line, lines between two checkpoints, checkpoints (an
+    honest one has 120 kB before it, or ends a type), and seconds. After `pull_seconds` others get their turn."""
 
     answer_bytes: int = 64 * 1024 * 1024
     line_bytes: int = 512 * 1024
     lines: int = 20_000
     held_bytes: int = 8 * 1024 * 1024
+    checkpoints: int = 1_000
     seconds: float = 600.0
+    pull_seconds: int = 600
 
 
 def line(item: Any) -> bytes:

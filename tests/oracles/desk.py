@@ -18,8 +18,8 @@ import structlog
 import typer
 import uvicorn
 
-from federation.node import Node, create_home, open_node
 from federation.cli import run
+from federation.node import Node, create_home, open_node
 from federation.settings import FILE_NAME, load_settings
 from oracles.exits import command_of, command_tree
 from oracles.schemas import app_of, kept_schemas
