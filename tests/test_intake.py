@@ -17,7 +17,7 @@ from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES, catalogue
 from federation.records.rows import bits
-from federation.storage import received
+from federation.storage import numbering, received
 from federation.storage.database import Database
 from federation.storage.ids import global_id, parse_global_id
 from federation.storage.revisions import of_class, tier_masks
@@ -792,8 +792,8 @@ def test_what_is_set_aside_takes_the_place_of_what_was_held(node: Node) -> None:
 
 
 def test_an_origin_brings_so_many_terms_and_no_more(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(received, "MOST_TERMS", 3)
-    monkeypatch.setattr(received, "MOST_TERMS_EVER", 5)
+    monkeypatch.setattr(numbering, "MOST_TERMS", 3)
+    monkeypatch.setattr(numbering, "MOST_TERMS_EVER", 5)
 
     def put(number: int, hops: int, **more: Any) -> Put:
         return make_put(number, terms=make_terms(hops=hops), **more)

@@ -143,11 +143,16 @@ def digest(put: Put, terms: Terms) -> bytes:
     return hashlib.sha256(told + (put.provenance or b"")).digest()[:16]
 
 
+def known_origin(connection: Connection, thumbprint: str) -> int | None:
+    """The number of an origin; None where it has none."""
+    found = connection.execute(text("SELECT oid FROM origins WHERE thumbprint = :it"), {"it": thumbprint}).scalar()
+    return None if found is None else int(found)
+
+
 def origin_number(connection: Connection, thumbprint: str) -> int:
     """The number of an origin; it gets one where it has none."""
-    found = connection.execute(text("SELECT oid FROM origins WHERE thumbprint = :it"), {"it": thumbprint}).scalar()
-    if found is not None:
-        return int(found)
+    if (found := known_origin(connection, thumbprint)) is not None:
+        return found
     made = connection.execute(
         text(
             "INSERT INTO origins (oid, thumbprint, name, pinned) SELECT coalesce(max(oid), 0) + 1, :it, '', 0"

@@ -21,6 +21,7 @@ from federation.records.rows import mask
 from federation.storage import items, journal, revisions, writing
 from federation.storage.items import Gone, Poison, Put
 from federation.storage.journal import Entry, Facts
+from federation.storage.numbering import Numbers
 from federation.storage.revisions import Revisions
 from federation.storage.tables import EXPIRED, FACTS, SHADOWED, SHARED, record_table
 from federation.world import World
@@ -30,10 +31,6 @@ Key = tuple[int, bytes]
 MOST_QUARANTINED = 10_000
 MOST_ROWS = 200_000
 """How many records of a type are held that came by one peer."""
-MOST_TERMS = 16
-"""Under how many terms the records of a type may stand that are held of one origin."""
-MOST_TERMS_EVER = 256
-"""How many terms of an origin for a type are kept: those that no record uses any more are still in the journal."""
 
 
 @dataclass(frozen=True)
@@ -117,34 +114,53 @@ def accept(connection: Connection, via: int, puts: Iterable[Put], gone: Iterable
     else the withdrawal counts; the caller has put them in order."""
     if via <= 0:
         raise ValueError("only records of others are received")
-    numbers = _Numbers(connection)
+    numbers = Numbers(connection)
     wanted: dict[str, dict[Key, dict[str, Any] | None]] = {}
     refused: list[Poison] = []
+    strangers: dict[str, list[tuple[str, bytes]]] = {}
     for each in gone:
         if each.origin != receiver.home:
-            wanted.setdefault(each.type, {})[numbers.origin(each.origin), each.id] = None
+            _leave(wanted, strangers, numbers, each)
     now = receiver.world.now().isoformat()
     for put in puts:
         try:
             items.check(put, receiver.home)
-            oid, tid = numbers.origin(put.origin), numbers.terms(put)
+            tid = numbers.terms(put)
         except Poison as refusal:
             refused.append(Poison(refusal.reason, put.type, put.origin, put.id))
             if put.type in RECORD_TYPES and put.origin != receiver.home:  # what is held is not what the peer shows now
-                wanted.setdefault(put.type, {}).setdefault((numbers.origin(put.origin), put.id), None)
+                _leave(wanted, strangers, numbers, Gone(put.type, put.id, put.origin))
             continue
+        oid = numbers.origin(put.origin)
         wanted.setdefault(put.type, {})[oid, put.id] = items.row_of(put, via, oid, tid, now, receiver.context)
     total = Accepted()
     for type_key in sorted(wanted, key=list(RECORD_TYPES).index):
         refused += _beyond(connection, via, type_key, wanted[type_key], numbers)
         total += _apply(connection, via, type_key, wanted[type_key], receiver, numbers.labels)
         _released(connection, via, type_key, [(numbers.thumbprints[oid], id) for oid, id in wanted[type_key]])
+    for type_key, keys in strangers.items():
+        _released(connection, via, type_key, keys)
     set_aside(connection, via, refused, now)
     return total + Accepted(quarantined=len(refused))
 
 
+def _leave(
+    wanted: dict[str, dict[Key, dict[str, Any] | None]],
+    strangers: dict[str, list[tuple[str, bytes]]],
+    numbers: Numbers,
+    gone: Gone,
+) -> None:
+    """Notes that a record is not shown any more. Of an origin that nothing was ever held of there is nothing to
+    remove, and it gets no number: names cost a peer nothing."""
+    oid = numbers.known(gone.origin)
+    if oid is None:
+        strangers.setdefault(gone.type, []).append((gone.origin, gone.id))
+    else:
+        wanted.setdefault(gone.type, {}).setdefault((oid, gone.id), None)
+
+
 def _beyond(
-    connection: Connection, via: int, type_key: str, wanted: dict[Key, dict[str, Any] | None], numbers: _Numbers
+    connection: Connection, via: int, type_key: str, wanted: dict[Key, dict[str, Any] | None], numbers: Numbers
 ) -> list[Poison]:
     """Takes out of `wanted` the new records that are more than one peer may bring, and names them."""
     rows = [key for key, row in wanted.items() if row is not None]
@@ -162,54 +178,6 @@ def _beyond(
     for key in beyond:
         del wanted[key]
     return [Poison("too_many", type_key, numbers.thumbprints[oid], id) for oid, id in beyond]
-
-
-class _Numbers:
-    """The numbers of origins and terms, each asked for once a page."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._origins: dict[str, int] = {}
-        self.thumbprints: dict[int, str] = {}
-        self.labels: dict[int, Labels] = {}
-        self._terms: dict[tuple[int, str, str], int] = {}
-        self._used: dict[tuple[int, str], set[int]] = {}
-
-    def origin(self, thumbprint: str) -> int:
-        if thumbprint not in self._origins:
-            number = items.origin_number(self._connection, thumbprint)
-            self._origins[thumbprint], self.thumbprints[number] = number, thumbprint
-        return self._origins[thumbprint]
-
-    def terms(self, put: Put) -> int:
-        """The number of a put's terms. Raises Poison where its origin has records under too many terms already: every
-        set of terms costs every reader."""
-        terms = put.terms or items.UNNAMED
-        oid = self.origin(put.origin)
-        key = (oid, put.type, terms.hash)
-        if key not in self._terms:
-            known = items.terms_known(self._connection, oid, put.type)
-            if (oid, put.type) not in self._used:
-                self._used[oid, put.type] = self._in_use(oid, put.type, known)
-            used, tid = self._used[oid, put.type], known.get(terms.hash)
-            full = tid not in used and len(used) >= MOST_TERMS
-            if full or (tid is None and len(known) >= MOST_TERMS_EVER):
-                raise Poison("too_many_terms")
-            self._terms[key] = tid or items.terms_number(self._connection, oid, put.type, terms)
-            used.add(self._terms[key])
-            self.labels[self._terms[key]] = terms.labels
-        return self._terms[key]
-
-    def _in_use(self, oid: int, type_key: str, known: Mapping[str, int]) -> set[int]:
-        """The terms under which records are held; looked for only where there may be too many."""
-        if len(known) < MOST_TERMS:
-            return set(known.values())
-        table = record_table(type_key).name
-        rows = self._connection.execute(
-            text(f"SELECT DISTINCT terms FROM {table} WHERE origin = :oid AND via > 0"),  # noqa: S608
-            {"oid": oid},
-        )
-        return {row[0] for row in rows}
 
 
 def held(
