@@ -141,9 +141,10 @@ class Dresser:
             field_name, _, step = name.partition(".")
             nested.setdefault(field_name, {})[step] = value
         restricted = pv.restrict(provenance, values, form)
+        signed = max(restricted.tiers)
         passed = body | {
             "path": [*body["path"], self.me.keys.origin],
-            "r": [told if tier in restricted.tiers else 0 for tier, told in zip(SCOPED_TIERS, body["r"], strict=True)],
+            "r": [told if tier <= signed else 0 for tier, told in zip(SCOPED_TIERS, body["r"], strict=True)],
             "v": nested,
             "sd": pv.pack(restricted),
         }

@@ -29,6 +29,7 @@ SALT_BYTES = 16
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 64
 PADDED_TO = 4
+MOST_DIGESTS = 255
 MOST_NAMES = 240
 _HEADER = b64(b'{"alg":"ES256","typ":"record+sd-jwt"}').encode()
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
@@ -173,18 +174,19 @@ def _digest(salt: bytes, name: str, value: bytes) -> bytes:
 
 
 def signing_input(version: Version, tier: Tier, expires: int, digests: Iterable[bytes]) -> bytes:
-    """What is signed of a version at a tier: header and payload of the JWT."""
+    """What is signed of a version at a tier: header and payload of the JWT. The numbers of the tiers below are signed
+    with it: an older open part cannot be put beside a newer community one, nor the other way round."""
     sd = b'","'.join([b2a_base64(digest)[:43] for digest in sorted(digests)]).translate(_URLSAFE)
     form = (
-        b'{"_sd":["%b"],"_sd_alg":"sha-256","exp":%d,"handling":%d,"iss":%b,"rev":%d,"sub":"%b","terms":%b,"tier":"%b",'
-        b'"vct":%b}'
+        b'{"_sd":["%b"],"_sd_alg":"sha-256","exp":%d,"handling":%d,"iss":%b,"rev":[%b],"sub":"%b","terms":%b,'
+        b'"tier":"%b","vct":%b}'
     )
     payload = form % (
         sd,
         expires,
         version.handling,
         orjson.dumps(version.origin),
-        version.revisions[tier],
+        b",".join(b"%d" % told for told in version.revisions[: tier + 1]),
         _text(version.id),
         version.terms.canonical,
         tier.label.encode(),
@@ -317,6 +319,8 @@ def _unpacked(raw: bytes, form: int, digest_of: Callable[[int, bytes], bytes] | 
         tier, count, hidden = reader.take(3)
         if tier > Tier.COMMUNITY or count == 0 or (found and tier <= found[-1].tier):
             raise ProvenanceInvalid("The packed signature has no tiers in order.")
+        if count + hidden > MOST_DIGESTS:  # each may have to be withheld further on
+            raise ProvenanceInvalid("The packed signature has more digests than can be passed on.")
         places, signature = reader.take(count), reader.take(SIGNATURE_BYTES)
         salts, withheld = reader.several(count, SALT_BYTES), reader.several(hidden, DIGEST_BYTES)
         if digest_of is None:
