@@ -84,8 +84,7 @@ def revoke_client(
     client_id: Annotated[str, typer.Argument()], home: Home = HERE, json: Json = False, yes: Yes = False
 ) -> None:
     """Ends a program's access at once, with all its tokens."""
-    if not yes and not json:
-        typer.confirm(f"Revoke {client_id}?", abort=True)
+    Output(json).confirm(f"Revoke {client_id}?", yes=yes)
     with node_at(home) as node:
         clients.revoke_client(node.database, node.world, client_id)
     Output(json).result({"client_id": client_id, "revoked": True}, f"{client_id} is revoked; its tokens are dead.")

@@ -60,8 +60,7 @@ def move(
 ) -> None:
     """Copies everything into another, empty database; then set `database_url` to it. Stop the node first."""
     settings, _ = load_settings(home)
-    if not yes and not json:
-        typer.confirm("Is the node stopped?", abort=True)
+    Output(json).confirm("Is the node stopped?", yes=yes)
     out = Output(json)
     with out.progress("rows") as bar:
         task = bar.task_ids[0]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 OK, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
+NOT_CONFIRMED = "NOT_CONFIRMED"
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -77,6 +78,16 @@ class Output:
             typer.echo(_json({"error": {"code": code, "message": message}}))
         else:
             self._err.print(_plain(f"{code}: {message}"), markup=False, style="red")
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Asks a person, who may end the command there, unless `--yes` was given. With `--json` nobody can be asked:
+        the command ends with exit 2."""
+        if yes:
+            return
+        if self.json:
+            self.error(f"{question} With --json nobody is asked: add --yes.", code=NOT_CONFIRMED)
+            raise typer.Exit(USAGE)
+        typer.confirm(question, abort=True)
 
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:

@@ -196,8 +196,7 @@ def unfreeze(name: Name, home: Home = HERE, json: Json = False) -> None:
 @app.command()
 def revoke(name: Name, home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
     """Ends the agreement: at its next pull the peer is told to withdraw all that it holds from here."""
-    if not yes and not json:
-        typer.confirm(f"End the agreement with {name}?", abort=True)
+    Output(json).confirm(f"End the agreement with {name}?", yes=yes)
     with node_at(home) as node:
         who = agreements.revoke(node.database, name)
         gone = node.puller.let_go()

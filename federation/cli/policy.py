@@ -123,8 +123,8 @@ def apply(file: File, home: Home = HERE, json: Json = False, yes: Yes = False, d
         if not json:
             out.rows(COLUMNS, described, "The file changes nothing.")
         if not dry_run:
-            if any(change.wider for change in changes) and not yes and not json:
-                typer.confirm("This shows more to some. Go on?", abort=True)
+            if any(change.wider for change in changes):
+                out.confirm("This shows more to some. Go on?", yes=yes)
             if changes or difference(node) is not None:
                 put_in_force(node, policy, before.version)
     out.result(
@@ -136,8 +136,7 @@ def apply(file: File, home: Home = HERE, json: Json = False, yes: Yes = False, d
 @app.command()
 def rollback(home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
     """Puts the policy before this one back in force."""
-    if not yes and not json:
-        typer.confirm("Go back to the policy before?", abort=True)
+    Output(json).confirm("Go back to the policy before?", yes=yes)
     with _node_at(home) as node:
         before, policy = node.policies.current(), node.policies.previous()
         put_in_force(node, policy, before.version)

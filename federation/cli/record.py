@@ -93,8 +93,7 @@ def share(gid: Gid, home: Home = HERE, json: Json = False) -> None:
 @app.command()
 def withdraw(gid: Gid, home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
     """Withdraws a record: every peer that holds it is told to delete it."""
-    if not yes and not json:
-        typer.confirm("Withdraw the record everywhere?", abort=True)
+    Output(json).confirm("Withdraw the record everywhere?", yes=yes)
     with node_at(home) as node:
         node.intake.withdraw(node.operator, gid)
     Output(json).result({"id": gid, "status": "withdrawn"}, f"{gid} is withdrawn; peers delete it at their next pull.")

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,13 @@ from typing import Any
 import orjson
 import pytest
 import structlog
+from exchange_nodes import Net
 
 from federation.cli import run
+from federation.node import Node, open_node
+from federation.peers import trust
+from federation.peers.agreements import mark_verified, partner
+from federation.settings import load_settings
 
 RESOURCE = {
     "title": "Emergency grants",
@@ -41,6 +47,13 @@ class Ran:
 
 
 Cli = Callable[..., Ran]
+
+
+def not_confirmed(ended: Ran) -> bool:
+    """Whether a command for a program did not go ahead because nobody said yes."""
+    error = ended.json["error"]
+    told = error["code"] == "NOT_CONFIRMED" and error["message"].endswith("With --json nobody is asked: add --yes.")
+    return (ended.code, ended.err) == (2, "") and told
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +81,33 @@ def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(first_home: Path, tmp_path: Path) -> Path:
     """A fresh home."""
     return Path(shutil.copytree(first_home, tmp_path / "river"))
+
+
+@pytest.fixture(scope="session")
+def first_pair(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the homes `river`, as above, and `west`, which are linked: west has verified river, river not yet
+    west. Nobody answers at their addresses."""
+    folder = tmp_path_factory.mktemp("pair")
+    made = ("init", "--home", str(folder / "west"), "--name", "West", "--url", "http://127.0.0.1:8998")
+    assert run((*made, "--scope", "regional")) == 0
+    shutil.copytree(first_home, folder / "river")
+    net = Net()
+    with closing(opened(folder / "river")) as river, closing(opened(folder / "west")) as west:
+        net.nodes[river.me.issuer] = river  # type: ignore[assignment]
+        trust.accept(west.database, west.world, west.me, net, trust.invite(river.database, river.world, river.me))  # type: ignore[arg-type]
+        mark_verified(west.database, partner(west.database, "River"))
+    return folder
+
+
+@pytest.fixture
+def pair(first_pair: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(first_pair, tmp_path / "pair"))
+
+
+def opened(home: Path) -> Node:
+    """The node of a home; close it."""
+    return open_node(load_settings(home)[0])
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import sqlcipher3
 from graphql import build_schema
 
-from cli.conftest import Cli
+from cli.conftest import Cli, not_confirmed
 
 INIT = ("init", "--name", "River", "--url", "https://river.example", "--scope", "local")
 
@@ -151,6 +151,8 @@ def _an_index(connection: sqlite3.Connection) -> str:
 def test_all_rows_move_into_another_database(cli: Cli, home: Path, record_file: Path, tmp_path: Path) -> None:
     (id,) = cli("record", "add", record_file, "--share", "--json", home=home).json["ids"]
     target = tmp_path / "moved.db"
+    assert not_confirmed(cli("db", "move", f"sqlite:///{target}", "--json", home=home))
+    assert not target.exists()
     moved = cli("db", "move", f"sqlite:///{target}", "--yes", "--json", home=home)
     assert moved.code == 0
     assert moved.json["rows"] > 0

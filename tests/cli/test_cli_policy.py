@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Cli
+from cli.conftest import Cli, not_confirmed
 
 
 @pytest.fixture
@@ -94,6 +94,8 @@ def test_a_widening_is_asked_about(cli: Cli, home: Path, file: Path, no_answer: 
     file.write_text(whole)
     assert cli("policy", "apply", file, home=home).code == 1
     assert cli("policy", "rollback", home=home).code == 1
+    for words in (("apply", file), ("rollback",)):
+        assert not_confirmed(cli("policy", *words, "--json", home=home))
     assert cli("policy", "show", "--json", home=home).json["version"] == narrowed
     assert cli("policy", "apply", file, "--yes", home=home).code == 0
     assert cli("policy", "show", "--json", home=home).json["version"] != narrowed

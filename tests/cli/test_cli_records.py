@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cli.conftest import RESOURCE, Cli
+from cli.conftest import RESOURCE, Cli, not_confirmed
 
 SMALL = Path(__file__).parents[1] / "data" / "hsds_small"
 
@@ -108,6 +108,7 @@ def test_personal_details_in_a_text_have_to_be_confirmed(cli: Cli, home: Path, t
 def test_what_is_not_asked_for_by_yes_is_asked(cli: Cli, home: Path, record_file: Path, no_answer: None) -> None:
     (id,) = cli("record", "add", record_file, "--json", home=home).json["ids"]
     assert cli("record", "withdraw", id, home=home).code == 1
+    assert not_confirmed(cli("record", "withdraw", id, "--json", home=home))
     (row,) = cli("record", "list", "--json", home=home).json
     assert row["status"] == "DRAFT"
 
@@ -221,6 +222,8 @@ def test_a_client_is_registered_listed_and_revoked(cli: Cli, home: Path, tmp_pat
     assert "private_jwk" not in filed
     rows = cli("client", "list", "--json", home=home).json
     assert {row["client_id"]: row["revoked"] for row in rows} == {made["client_id"]: False, filed["client_id"]: False}
+    assert not_confirmed(cli("client", "revoke", made["client_id"], "--json", home=home))
+    assert not any(row["revoked"] for row in cli("client", "list", "--json", home=home).json)
     assert cli("client", "revoke", made["client_id"], "--yes", "--json", home=home).json["revoked"] is True
     rows = cli("client", "list", "--json", home=home).json
     assert {row["client_id"]: row["revoked"] for row in rows}[made["client_id"]] is True
