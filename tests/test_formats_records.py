@@ -46,11 +46,6 @@ def test_records_are_read_from_one_object_a_list_and_lines(tmp_path: Path) -> No
         (b"\xff\xfe", "not UTF-8"),
         ("[]", "holds no record"),
         ("[{]", ":1 is not JSON"),
-        ('{"type": "notice", "document": {}}\n{"type": ', ":2 is not JSON"),
-        ('[{"type": "notice"}]', ":1 is not of the form"),
-        ('[{"type": "notice", "document": {}, "more": 1}]', ":1 is not of the form"),
-        ('[{"type": "notice", "document": {}}, 3]', ":2 is not of the form"),
-        ('[{"type": "person", "document": {}}]', ":1 has no type of"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )
@@ -58,6 +53,27 @@ def test_malformed_json_is_refused_with_its_place(tmp_path: Path, content: str |
     with pytest.raises(BadInput, match=r"records\.json") as caught:
         read_records(_file(tmp_path, content))
     assert told in caught.value.message
+
+
+GOOD = '{"type": "notice", "document": {}}'
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "told"),
+    [
+        (f'{GOOD}\n{{"type": \n{GOOD}', 2, "is not JSON"),
+        (f'{GOOD}\n\n{{"type": "person", "document": {{}}}}\n{GOOD}', 3, "has no type of: network, "),
+        (f'[{GOOD}, {{"type": "notice"}}, {GOOD}]', 2, "is not of the form"),
+        (f'[{GOOD}, {{"type": "notice", "document": {{}}, "more": 1}}, {GOOD}]', 2, "is not of the form"),
+        (f"[{GOOD}, 3, {GOOD}]", 2, "is not of the form"),
+        (f'[{GOOD}, {{"type": ["notice"], "document": {{}}}}, {GOOD}]', 2, "has no type of"),
+    ],
+)
+def test_an_entry_that_is_no_record_stops_no_other(tmp_path: Path, content: str, place: int, told: str) -> None:
+    first, problem, last = read_records(_file(tmp_path, content))
+    assert first == last == ("notice", {})
+    assert isinstance(problem, RowProblem)
+    assert str(problem).startswith(f"records.json:{place}: {told}")
 
 
 def test_what_is_written_as_json_is_read_again(tmp_path: Path) -> None:

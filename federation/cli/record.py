@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -12,8 +14,9 @@ from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
 from federation.cli.output import FINDINGS, Output
 from federation.cli.reading import list_records
 from federation.errors import BadInput
+from federation.formats.imports import RowProblem
 from federation.formats.jsonlines import read_records
-from federation.intake import Incoming
+from federation.intake import Imported, Incoming
 from federation.records.registry import RECORD_TYPES
 
 app = typer.Typer(no_args_is_help=True, help="The node's own records.")
@@ -71,15 +74,31 @@ def add(
     if dry_run:
         out.result({"records": len(records), "dry_run": True}, f"{len(records)} records would be added.")
         return
-    incoming = [Incoming(kind, document, None, share, place) for place, (kind, document) in enumerate(records, 1)]
     with node_at(home) as node:
-        done = node.intake.import_many(node.operator, incoming, confirm=confirm)
+        done = node.intake.import_many(node.operator, _incoming(records, share), confirm=confirm)
     ids = [gid for gid in done.gids if gid is not None]
-    refused = [{"record": each.line, "field": each.field, "problem": each.message} for each in done.refused]
-    lines = [f"Record {each.line} of {file.name}: {each.message}" for each in done.refused]
+    refused = _refused(records, done)
+    lines = [f"Record {each['record']} of {file.name}: {each['problem']}" for each in refused]
     out.result({"ids": ids, "refused": refused}, "\n".join([*ids, *lines]))
     if refused:
         raise typer.Exit(FINDINGS)
+
+
+def _incoming(records: list[tuple[str, dict[str, Any]] | RowProblem], share: bool) -> Iterator[Incoming]:
+    for place, record in enumerate(records, 1):
+        if not isinstance(record, RowProblem):
+            yield Incoming(*record, None, share, place)
+
+
+def _refused(records: list[tuple[str, dict[str, Any]] | RowProblem], done: Imported) -> list[dict[str, Any]]:
+    """What could not be read and what the intake refused, in the order of the file."""
+    unread = [
+        {"record": place, "field": None, "problem": f"It {record.reason}."}
+        for place, record in enumerate(records, 1)
+        if isinstance(record, RowProblem)
+    ]
+    refused = [{"record": each.line, "field": each.field, "problem": each.message} for each in done.refused]
+    return sorted((*unread, *refused), key=itemgetter("record"))
 
 
 @app.command()

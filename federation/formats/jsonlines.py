@@ -11,16 +11,18 @@ from typing import Any
 import orjson
 
 from federation.errors import BadInput
+from federation.formats.imports import RowProblem
 from federation.records.registry import RECORD_TYPES
 
 MAX_BYTES = 256 * 1024 * 1024
 SET_BY_THE_NODE = ("created_at", "updated_at")
 
 
-def read_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The (type key, document) pairs of a file: one object, a list of objects, or an object a line.
+def read_records(path: Path) -> list[tuple[str, dict[str, Any]] | RowProblem]:
+    """The (type key, document) pairs of a file: one object, a list of objects, or an object a line. What cannot be one
+    is a problem in its place: an entry of another shape or of an unknown type, a line that is not JSON.
 
-    Raises BadInput with file, place and reason if it is not UTF-8 or JSON, or if an entry is not of that shape.
+    Raises BadInput with file and reason if the whole is not UTF-8 or JSON, or holds nothing.
     """
     if path.stat().st_size > MAX_BYTES:
         raise BadInput(f"{path.name} is larger than {MAX_BYTES // 1024 // 1024} MB.")
@@ -31,7 +33,7 @@ def read_records(path: Path) -> list[tuple[str, dict[str, Any]]]:
     entries = list(_entries(text, path.name))
     if not entries:
         raise BadInput(f"{path.name} holds no record.")
-    return [_pair(entry, f"{path.name}:{place}") for place, entry in entries]
+    return [entry if isinstance(entry, RowProblem) else _pair(entry, path.name, place) for place, entry in entries]
 
 
 def write_records(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[bytes]:
@@ -56,15 +58,15 @@ def _entries(text: str, name: str) -> Iterator[tuple[int, Any]]:
         for number, line in lines:
             try:
                 yield number, json.loads(line)
-            except (ValueError, RecursionError) as inner:
-                raise BadInput(f"{name}:{number} is not JSON.") from inner
+            except (ValueError, RecursionError):
+                yield number, RowProblem(name, number, "is not JSON")
         return
     yield from enumerate(parsed if isinstance(parsed, list) else [parsed], 1)
 
 
-def _pair(entry: Any, place: str) -> tuple[str, dict[str, Any]]:
+def _pair(entry: Any, name: str, place: int) -> tuple[str, dict[str, Any]] | RowProblem:
     if not isinstance(entry, dict) or not isinstance(entry.get("document"), dict) or set(entry) - {"type", "document"}:
-        raise BadInput(f'{place} is not of the form {{"type": …, "document": {{…}}}}.')
-    if entry.get("type") not in RECORD_TYPES:
-        raise BadInput(f"{place} has no type of: {', '.join(RECORD_TYPES)}.")
+        return RowProblem(name, place, 'is not of the form {"type": …, "document": {…}}')
+    if entry.get("type") not in list(RECORD_TYPES):  # it may be anything, also what has no hash
+        return RowProblem(name, place, f"has no type of: {', '.join(RECORD_TYPES)}")
     return entry["type"], entry["document"]

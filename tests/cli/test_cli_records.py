@@ -85,6 +85,20 @@ def test_a_refused_record_is_reported_with_its_place_and_the_rest_goes_in(cli: C
     assert len(cli("record", "list", "--json", home=home).json) == 1
 
 
+def test_a_record_of_an_unknown_type_stops_no_other(cli: Cli, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mixed.json"
+    good = {"type": "resource", "document": RESOURCE}
+    entries = [good, {"type": "person", "document": {}}, {"type": "resource", "document": {"kind": 7}}, good]
+    file.write_bytes(orjson.dumps(entries))
+    done = cli("record", "add", file, "--json", home=home)
+    assert (done.code, len(done.json["ids"])) == (3, 2)
+    unknown, refused = done.json["refused"]
+    assert (unknown["record"], unknown["field"]) == (2, None)
+    assert unknown["problem"].startswith("It has no type of: network, resource")
+    assert refused["record"] == 3
+    assert "Record 2 of mixed.json: It has no type of: network, " in cli("record", "add", file, home=home).out
+
+
 def test_an_offer_without_expectations_is_not_shared(cli: Cli, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "record.json"
     document = {name: value for name, value in RESOURCE.items() if name != "expectations"}
