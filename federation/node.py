@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from federation.audit import Ledger
-from federation.errors import Unavailable
+from federation.errors import SettingsInvalid, Unavailable
 from federation.gate import Gate
 from federation.intake import Incoming, Intake
 from federation.keys import NodeKeys, create_keys, load_keys
@@ -31,7 +32,7 @@ from federation.peers.serve import Source
 from federation.peers.trust import Self
 from federation.policies.catalogue import Catalogue
 from federation.policies.terms import Labels, labels
-from federation.policies.tiers import ACTION_SCOPES, SCOPED_TIERS, scope_for
+from federation.policies.tiers import ACTION_SCOPES, SCOPED_TIERS, Tier, scope_for
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records import lint
 from federation.records.codes import CodeLists
@@ -139,7 +140,7 @@ def open_node(settings: Settings, world: World | None = None, *, migrating: bool
     """Opens the node of these settings. `migrating` brings the database up to this version first, after a backup.
 
     The policy in force is the database's; the file in the home is taken at a start of `serve` and `worker` alone.
-    Raises SettingsInvalid (keys), Unavailable (database).
+    Raises SettingsInvalid (keys, scopes that do not exist), Unavailable (database).
     """
     world = world or real_world()
     keys = load_keys(settings.home, world)
@@ -157,6 +158,7 @@ def open_node(settings: Settings, world: World | None = None, *, migrating: bool
 
 def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database) -> Node:
     codes, types = load_codes(), describe_types()
+    _check_public_scopes(settings, types)
     policies = PolicyLog(database, types, world)
     ledger = Ledger(database, world)
     gate = Gate(database, policies.current, codes, ledger, keys.secret)
@@ -204,6 +206,14 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
         puller=Puller(database, world, keys.origin, session, Holding(database, intake, codes)),
         source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
     )
+
+
+def _check_public_scopes(settings: Settings, types: Catalogue) -> None:
+    """A scope that opens nothing is a mistake: what it was meant to open would stay shut, or other things open."""
+    known = [scope_for(kind, Tier.OPEN) for kind in types.types]
+    for scope in sorted(settings.public_scopes - frozenset(known)):
+        near = "".join(f" Did you mean {one}?" for one in get_close_matches(scope, known, n=1))
+        raise SettingsInvalid(f"`public_scopes`: there is no scope {scope[:80]}.{near}")
 
 
 def run_background(node: Node, ending: threading.Event) -> None:

@@ -114,6 +114,28 @@ def test_a_broken_settings_file_stops_every_command(text: str, said: str, cli: C
     assert said in ended.err
 
 
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        ("resorce:open", "`public_scopes`: there is no scope resorce:open. Did you mean resource:open?"),
+        ("funding_call:open", "there is no scope funding_call:open. Did you mean fundingCall:open?"),
+        ("*:open", "there is no scope *:open."),
+        ("resource:community", "may hold `:open` scopes only"),
+    ],
+)
+def test_a_public_scope_that_does_not_exist_stops_the_start(scope: str, said: str, cli: Cli, home: Path) -> None:
+    settings = home / "federation.toml"
+    before = settings.read_text()
+    settings.write_text(before + f'public_scopes = ["{scope}", "notice:open"]\n')
+    for words in (("serve",), ("worker",), ("peer", "list")):
+        ended = cli(*words, home=home)
+        assert ended.code == 1
+        assert ended.err.startswith("SETTINGS_INVALID: ")
+        assert said in ended.err
+    settings.write_text(before + 'public_scopes = ["resource:open", "fundingCall:open"]\n')
+    assert cli("peer", "list", home=home).code == 0
+
+
 def test_a_key_that_others_can_read_stops_the_start(cli: Cli, home: Path) -> None:
     (home / "keys" / "peer.jwk").chmod(0o644)
     ended = cli("peer", "list", home=home)
