@@ -164,7 +164,11 @@ def random_document(rng: random.Random, record_type: RecordType) -> dict[str, An
         value = random_value(rng, spec) if spec.required or rng.random() < 0.75 else None
         if value is not None:
             document[name] = value
-    texts = [name for name, spec in record_type.fields.items() if spec.kind.name == "text" and name in document]
+    texts = [
+        name
+        for name, spec in record_type.fields.items()
+        if spec.kind.name == "text" and spec.open_steps and name in document
+    ]
     if texts and rng.random() < 0.4:
         document["translations"] = {"fr": {rng.choice(texts): "aide \u00e9t\u00e9"}, "sw": {texts[0]: "msaada"}}
     if document.get("valid_until", "") < "2026-12-20":  # types ask for ends after their other dates

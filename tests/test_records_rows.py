@@ -213,11 +213,9 @@ def test_a_cap_or_a_coarser_receipt_leaves_nothing_finer_in_any_column(key: str)
     def capped(document: dict[str, Any], caps: dict[str, str | None]) -> None:
         free = step_columns(record_type, document, None, HERE)
         row = step_columns(record_type, document, caps, HERE)
-        values = step_values(record_type, document, {}, HERE)
+        values = step_values(record_type, document, {name: cap for name, cap in caps.items() if cap is None}, HERE)
         for name, cap in caps.items():
-            if cap is None:
-                values.pop(name, None)
-            elif name in values:
+            if name in values:
                 steps = list(record_type.fields[name].step_names)
                 told = {s: v for s, v in values[name].items() if steps.index(s) >= steps.index(cap)}
                 values[name] = told
@@ -228,7 +226,8 @@ def test_a_cap_or_a_coarser_receipt_leaves_nothing_finer_in_any_column(key: str)
         for column in columns(record_type):
             suffix = column.spec.suffix
             if column.field not in caps:
-                assert row[column.name] == free[column.name]
+                untold = column.field == "translations" and caps.get("title", "") is None
+                assert row[column.name] == (blank if untold else free)[column.name]
                 continue
             cap = caps[column.field]
             steps = list(record_type.fields[column.field].step_names)
@@ -236,7 +235,8 @@ def test_a_cap_or_a_coarser_receipt_leaves_nothing_finer_in_any_column(key: str)
                 expected = blank[column.name]
             else:
                 step = steps[max(steps.index(column.step), steps.index(cap))]
-                expected = free[f"{column.field}__{step}{suffix}"]
+                untold = column.field == "translations" and caps.get("title", "") is None
+                expected = (blank if untold else free)[f"{column.field}__{step}{suffix}"]
             assert row[column.name] == expected
             if cap is not None and values.get(column.field, {}).get(cap) is not None:
                 assert received[column.name] == expected
@@ -366,6 +366,25 @@ def test_translated_text_is_stored_beside_its_original() -> None:
     assert row["title__exact__tr"] == '{"fr":"Aide","sw":"Msaada"}'
     assert row["summary__exact__tr"] is None
     assert row["translations__exact"] == '["fr","sw"]'
+
+
+@pytest.mark.parametrize("caps", [{}, {"summary": None}, {"title": None, "summary": None}])
+def test_the_list_of_translations_tells_of_no_text_that_may_not_leave(caps: dict[str, str | None]) -> None:
+    translations = {"sw": {"title": "Msaada"}, "fr": {"title": "Aide", "summary": "s"}, "ti": {"summary": "s"}}
+    document = RESOURCE.normalise({"title": "Help", "kind": "other", "summary": "s", "translations": translations})
+    told = {0: ["fr", "sw", "ti"], 1: ["fr", "sw"], 2: None}[len(caps)]
+    row = step_columns(RESOURCE, document, caps, HERE)
+    assert row["translations__exact"] == (None if told is None else json.dumps(told, separators=(",", ":")))
+    assert step_values(RESOURCE, document, caps, HERE).get("translations") == (told and {"exact": told})
+
+
+def test_the_list_of_translations_tells_of_no_text_that_fewer_may_see_than_the_others() -> None:
+    network = RECORD_TYPES["network"]
+    translations = {"sw": {"name": "Mto"}, "fr": {"goals": "Protéger"}}
+    document = network.normalise(
+        {"name": "River", "goals": "To protect", "scope": "local", "translations": translations}
+    )
+    assert step_columns(network, document, {}, HERE)["translations__exact"] == '["fr"]'
 
 
 def test_every_step_that_is_not_sealed_can_hold_a_value() -> None:

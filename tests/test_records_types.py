@@ -278,6 +278,8 @@ def offer(**changes: Any) -> dict[str, Any]:
         ("response_hours", offer(response_hours=-1)),
         ("translations", offer(translations={"fr": {"kind": "x"}})),
         ("translations", offer(translations={"fr": {"summary": "none of its own"}})),
+        ("translations", offer(internal_notes="a", translations={"fr": {"internal_notes": "never leaves"}})),
+        ("translations", offer(site="a", translations={"fr": {"site": "never leaves"}})),
         ("translations", offer(translations={"fr": {"title": "a\u202eb"}})),
         ("translations", offer(translations={"fr": {"title": 7}})),
         ("caps", offer(caps={"title": "month"})),

@@ -33,11 +33,13 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 @dataclass(frozen=True)
 class FieldRules:
-    """One field: its ladder of (step, default tier), exact first. `common` fields alone do not tell of a record."""
+    """One field: its ladder of (step, default tier), exact first. `common` fields alone do not tell of a record.
+    `tells_of`: fields of which its value tells, so that only who sees all of them may see it."""
 
     name: str
     common: bool
     steps: tuple[tuple[str, Tier], ...]
+    tells_of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [step for step, _ in self.steps]
@@ -76,6 +78,8 @@ class TypeRules:
                 raise ValueError(f"{self.key}.{name}: the field calls itself {field.name}")
             if name in FIXED_FIELDS and field.steps != (("exact", FIXED_FIELDS[name]),):
                 raise ValueError(f"{self.key}.{name}: its rule is fixed")
+            if any(other not in self.fields or self.fields[other].tells_of for other in field.tells_of):
+                raise ValueError(f"{self.key}.{name}: it tells of a field that is not there or tells of others itself")
         object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
 
     def field(self, name: str) -> FieldRules | None:

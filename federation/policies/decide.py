@@ -228,6 +228,9 @@ def _refusals(sight: _Sight, field: FieldRules, step: str, tier: Tier, caps: Lim
     if sight.viewer.at_home:
         return
     yield from _rule_refusals(sight, sight.policy.rule(sight.kind.key, field.name).opening(step))
+    for name in field.tells_of:
+        if _finest(sight, sight.kind.fields[name], NO_LIMITS, NO_LIMITS) is None:
+            yield f"it tells of {name}, which the viewer does not see"
     narrowing = sight.viewer.agreement.narrowing if sight.viewer.agreement is not None else {}
     key = (sight.kind.key, field.name)
     if key in narrowing and step not in field.coarsens_to(narrowing[key]):

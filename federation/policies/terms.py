@@ -136,13 +136,16 @@ def labels(policy: Policy, type_key: str) -> Labels:
     """The tier of each step of each field of the type under this policy, as the origin tells it to others.
 
     `open` and `community` only where that scope of the type alone opens the step, whoever asks; every other formula
-    and every predicate is `partner`, and nobody is `network`. Sealed steps stay `sealed`. Raises KeyError for a type
-    that does not exist.
+    and every predicate is `partner`, and nobody is `network`. Sealed steps stay `sealed`. A field that tells of others
+    is kept as close as the closest of them. Raises KeyError for a type that does not exist.
     """
     told: dict[str, tuple[tuple[str, Tier], ...]] = {}
     for name, rules in policy.catalogue.types[type_key].fields.items():
         rule = policy.rule(type_key, name)
         told[name] = tuple((step, _label(type_key, tier, rule.opening(step))) for step, tier in rules.steps)
+    for name, rules in policy.catalogue.types[type_key].fields.items():
+        closest = max((told[other][-1][1] for other in rules.tells_of), default=Tier.OPEN)
+        told[name] = tuple((step, max(tier, closest)) for step, tier in told[name])
     return MappingProxyType(told)
 
 

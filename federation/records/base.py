@@ -7,7 +7,7 @@ from which table, schema, exchange and default policy are derived. This module m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, get_type_hints
@@ -46,6 +46,8 @@ class FieldSpec:
     filterable: bool = True
     required: bool = False
     searched: bool = False
+    tells_of: tuple[str, ...] = ()
+    """The fields of which its value tells: only who sees all of them may see it."""
 
     @property
     def step_names(self) -> tuple[str, ...]:
@@ -142,6 +144,7 @@ def record_type(stating: type[Record], common: type) -> RecordType:
                 searched=spec.kind.searched and spec.steps[-1].tier < SEALED,
             )
     graphql = stating.__name__
+    fields["translations"] = replace(fields["translations"], tells_of=_listed_texts(fields))
     frozen = MappingProxyType(fields)
 
     def normalise(document: Document, context: Context | None = None) -> dict[str, Any]:
@@ -180,6 +183,14 @@ def _statements(source: type) -> dict[str, Stated]:
     return found
 
 
+def _listed_texts(fields: Mapping[str, FieldSpec]) -> tuple[str, ...]:
+    """The texts whose languages `translations` lists: of the type's own texts those with the lowest tier, and the
+    common ones that whoever sees those sees too."""
+    texts = [spec for spec in fields.values() if spec.kind.name == "text" and spec.steps[0].tier < SEALED]
+    lowest = min(spec.steps[0].tier for spec in [each for each in texts if not each.common] or texts)
+    return tuple(spec.name for spec in texts if spec.steps[0].tier <= lowest)
+
+
 def _normalised(
     fields: Mapping[str, FieldSpec], stating: type[Record], document: Document, context: Context
 ) -> tuple[dict[str, Any], Problems]:
@@ -213,6 +224,8 @@ def _check_translated(fields: Mapping[str, FieldSpec], document: Document, probl
             spec = fields.get(name)
             if spec is None or spec.kind.name != "text":
                 problems.append(("translations", f"translations: {name[:60]} is not a text that can be translated."))
+            elif spec.steps[0].tier is SEALED:
+                problems.append(("translations", f"translations: {name} never leaves, so it has no translation."))
             elif document.get(name) is None:
                 problems.append(("translations", f"translations: {name} has a text in {language} and none of its own."))
             else:

@@ -57,6 +57,7 @@ def catalogue() -> Catalogue:
                                 name=name,
                                 common=spec.common,
                                 steps=tuple((step.name, step.tier) for step in spec.steps),
+                                tells_of=spec.tells_of,
                             )
                             for name, spec in each.fields.items()
                         }

@@ -57,6 +57,7 @@ class _Held:
     steps: tuple[str, ...]
     unknown: tuple[Cell, ...]
     blank: tuple[Cell, ...]
+    tells_of: tuple[str, ...]
 
 
 @lru_cache(maxsize=64)
@@ -66,7 +67,7 @@ def _plan(record_type: RecordType) -> tuple[_Held, ...]:
         steps = tuple(step.name for step in spec.open_steps)
         if steps:
             unknown = spec.kind.cells(None, steps[0], standard_context())
-            plan.append(_Held(spec.name, spec.kind, steps, unknown, unknown * len(steps)))
+            plan.append(_Held(spec.name, spec.kind, steps, unknown, unknown * len(steps), spec.tells_of))
     return tuple(plan)
 
 
@@ -112,7 +113,7 @@ def step_columns(
     """
     row: list[Cell] = []
     for held in _plan(record_type):
-        value = _home_value(held, document)
+        value = _home_value(record_type, held, document, caps)
         first = None if value is None else _first(record_type, held, caps)
         if first is None:
             row += held.blank
@@ -134,7 +135,7 @@ def step_values(
     what an origin signs and sends. Same rules as `step_columns`."""
     result: dict[str, dict[str, Any]] = {}
     for held in _plan(record_type):
-        value = _home_value(held, document)
+        value = _home_value(record_type, held, document, caps)
         first = None if value is None else _first(record_type, held, caps)
         if first is None:
             continue
@@ -254,9 +255,13 @@ def _by_name(record_type: RecordType) -> Mapping[str, _Held]:
     return {held.name: held for held in _plan(record_type)}
 
 
-def _home_value(held: _Held, document: Mapping[str, Any]) -> Any:
-    """The home value of a field; a text together with its translations."""
+def _home_value(record_type: RecordType, held: _Held, document: Mapping[str, Any], caps: Caps | None) -> Any:
+    """The home value of a field: a text together with its translations, and of the translations those of texts that
+    may be told of."""
     value = document.get(held.name)
+    if value is not None and held.tells_of:
+        told = [name for name in held.tells_of if _first(record_type, _by_name(record_type)[name], caps) is not None]
+        return {language: texts for language, texts in value.items() if any(name in texts for name in told)}
     if value is None or held.kind.name != "text":
         return value
     translations = document.get("translations")

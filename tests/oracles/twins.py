@@ -31,6 +31,7 @@ from oracles.worlds import (
     open_home,
     received,
     take_in,
+    texts_of,
     value_of,
     write_own,
 )
@@ -78,7 +79,7 @@ def varied(mint: Mint, rec: Rec, sees: Sees) -> dict[str, Any]:
     """Another document that looks alike to a viewer: every step that it does not see differs or is gone."""
     seen = sees.steps(rec)
     document: dict[str, Any] = {"originals": {"kind": f"original {mint.word()}"}}
-    translations: dict[str, str] = {}
+    translations: dict[str, dict[str, str]] = {"sw": {}, "ti": {}}
     for name, spec in rec.kind.fields.items():
         value = rec.document.get(name)
         if name == "translations" or value is None:
@@ -87,10 +88,14 @@ def varied(mint: Mint, rec: Rec, sees: Sees) -> dict[str, Any]:
         if made is None:
             continue
         document[name] = made
-        if spec.kind.name == "text":
-            told = rec.document["translations"]["sw"][name]
-            translations[name] = told if seen.get(name) == "exact" else f"Maandishi {mint.word()}"
-    return document | {"translations": {"sw": translations}}
+        if spec not in texts_of(rec.kind):
+            continue
+        if seen.get(name) == "exact":
+            translations["sw"][name] = rec.document["translations"]["sw"][name]
+        else:  # also a language in which there is nothing else
+            translations["sw"][name] = f"Maandishi {mint.word()}"
+            translations["ti"][name] = f"ጽሑፍ {mint.word()}"
+    return document | {"translations": translations}
 
 
 def _varied(mint: Mint, spec: FieldSpec, value: Any, step: str | None) -> Any:
@@ -249,7 +254,7 @@ def write_hidden(twin: Twin, sees: Sees) -> None:
         fields = {
             name: value
             for name, value in changed.items()
-            if name not in ("translations", "originals") and sees.steps(rec).get(name) != "exact"
+            if name == "translations" or (name != "originals" and sees.steps(rec).get(name) != "exact")
         }
         node.intake.amend(operator, rec.gid, fields, confirm=True)
     for key in RECORD_TYPES:

@@ -189,7 +189,7 @@ def _amount(mint: Mint) -> dict[str, str]:
 
 
 def document_of(mint: Mint, record_type: RecordType, *, past: bool = False) -> dict[str, Any]:
-    """A home document with a value in every field and translations of every text."""
+    """A home document with a value in every field and translations of every text that may leave."""
     document: dict[str, Any] = {}
     for name, spec in record_type.fields.items():
         value = value_of(mint, spec, past=past)
@@ -199,10 +199,21 @@ def document_of(mint: Mint, record_type: RecordType, *, past: bool = False) -> d
         document["valid_until"] = mint.day(2025)
     else:
         document["valid_until"] = mint.day(2198)
-    texts = [name for name, spec in record_type.fields.items() if spec.kind.name == "text" and name in document]
+    texts = [spec.name for spec in texts_of(record_type) if spec.name in document]
     document["translations"] = {"sw": {name: f"Maandishi {mint.word()}" for name in texts}}
     document["originals"] = {"kind": f"original {mint.word()}"}
     return document
+
+
+def texts_of(record_type: RecordType) -> list[FieldSpec]:
+    """The texts of a type that may leave, so that they may be translated."""
+    return [
+        spec for spec in record_type.fields.values() if spec.kind.name == "text" and spec.steps[0].tier < Tier.SEALED
+    ]
+
+
+UNLISTED = {("network", "name")}
+"""The texts of whose translations the list of languages says nothing: fewer may see them than the others."""
 
 
 @dataclass
@@ -288,6 +299,8 @@ class Sees:
             step = self._step(rec, spec)
             if step is not None and rec.value(name, step) is not None:
                 seen[name] = step
+        if not self._sees_listed_texts(rec):
+            seen.pop("translations", None)
         return seen if any(not rec.kind.fields[name].common for name in seen) or self.home else {}
 
     def projection(self, rec: Rec) -> dict[str, Any]:
@@ -334,6 +347,17 @@ class Sees:
             if step.tier <= self.tiers[rec.type] and self._may_leave(rec, spec, at):
                 return step.name
         return None
+
+    def _sees_listed_texts(self, rec: Rec) -> bool:
+        """Whether every text is seen of which the list of translations tells, as far as rights and terms say; what a
+        record of our own keeps back is not in its list."""
+        return self.home or all(
+            spec.steps[0].tier <= self.tiers[rec.type]
+            and self.narrowed.get((rec.type, spec.name), "exact") is not None
+            and (rec.terms is None or self._may_leave(rec, spec, 0))
+            for spec in texts_of(rec.kind)
+            if (rec.type, spec.name) not in UNLISTED
+        )
 
     @staticmethod
     def _within_caps(rec: Rec, spec: FieldSpec, at: int) -> bool:

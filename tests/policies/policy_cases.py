@@ -53,6 +53,7 @@ CATALOGUE = Catalogue(
                 field("site", exact=SEALED),
                 field("horizon", exact=PARTNER, year=COMMUNITY),
                 field("round_the_clock", exact=OPEN),
+                FieldRules("translations", True, (("exact", OPEN),), ("title", "area")),
                 *COMMON,
             ),
             kind(
@@ -194,6 +195,9 @@ def oracle_seen(policy, viewer, type_key, name, handling, caps, terms, held):  #
             names = [step for step, _ in told]
             told = told[names.index(terms.caps[name]) :] if terms.caps[name] is not None else []
         seen &= {step for step, tier in told if int(tier) <= rank}
+    for other in rules.tells_of:
+        if not oracle_seen(policy, viewer, type_key, other, handling, {}, terms, {}):
+            return set()
     return seen
 
 

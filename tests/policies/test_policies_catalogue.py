@@ -39,6 +39,13 @@ def test_the_rules_of_fixed_fields_are_fixed() -> None:
     assert kind("resource", field("handling", common=True, exact=COMMUNITY)).fields["handling"].common
 
 
+@pytest.mark.parametrize("others", [("title", "summary"), ("list",)])
+def test_a_field_tells_only_of_fields_that_are_there_and_tell_of_no_other(others: tuple[str, ...]) -> None:
+    told = FieldRules("list", True, (("exact", OPEN),), others)
+    with pytest.raises(ValueError, match=r"resource\.list: it tells of a field"):
+        kind("resource", field("title", exact=OPEN), told)
+
+
 def test_a_field_coarsens_to_what_is_at_or_below_a_step() -> None:
     area = CATALOGUE.types["resource"].fields["area"]
     assert area.coarsens_to("exact") == ("exact", "country", "sub_region")

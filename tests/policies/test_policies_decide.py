@@ -127,6 +127,7 @@ def test_open_shows_what_may_be_published() -> None:
         "languages": "macro",
         "area": "sub_region",
         "round_the_clock": "exact",
+        "translations": "exact",
         "verified_on": "month",
         "language": "exact",
     }

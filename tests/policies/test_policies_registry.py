@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from federation.policies.decide import decide
+from federation.policies.decide import decide, explain
 from federation.policies.policy import Policy
 from federation.policies.rules import canonical, default_policy, load_policy
-from federation.policies.terms import Terms, own_terms
+from federation.policies.terms import Terms, labels, own_terms
 from federation.policies.tiers import SCOPED_TIERS, Tier, scope_for
 from federation.policies.viewer import Agreement, Viewer, ViewerKind, anonymous
 from federation.records.registry import RECORD_TYPES, catalogue
@@ -55,6 +57,28 @@ def test_terms_of_every_type_survive_the_wire(policy: Policy, type_key: str) -> 
     terms = own_terms(policy, type_key, relay=True, hops=2)
     assert Terms.from_json(terms.to_json()) == terms
     assert terms.relay is CATALOGUE.types[type_key].relayable
+
+
+@pytest.mark.parametrize("type_key", TYPES)
+def test_the_list_of_translations_is_for_those_who_see_the_texts_that_it_tells_of(type_key: str) -> None:
+    texts = CATALOGUE.types[type_key].fields["translations"].tells_of
+    assert texts
+    for name in texts:
+        narrowed = load_policy(f'[{type_key}]\n{name} = "nobody"\n', CATALOGUE)
+        viewer = peer(Tier.PARTNER)
+        assert "translations" not in decide(narrowed, viewer, type_key).steps
+        if not decide(narrowed, viewer, type_key).empty:
+            told = explain(narrowed, viewer, type_key, "translations")
+            assert told.reasons == (f"exact: withheld, it tells of {name}, which the viewer does not see.",)
+        assert labels(narrowed, type_key)["translations"] == (("exact", Tier.NETWORK),)
+        assert "translations" in decide(narrowed, Viewer(ViewerKind.STEWARD, "asha"), type_key).steps
+
+
+def test_an_agreement_that_takes_a_text_away_takes_the_list_of_its_translations_too(policy: Policy) -> None:
+    plain = peer(Tier.COMMUNITY)
+    narrower = replace(plain, agreement=Agreement(plain.scopes, narrowing={("resource", "summary"): None}))
+    assert "translations" in decide(policy, plain, "resource").steps
+    assert "translations" not in decide(policy, narrower, "resource").steps
 
 
 def test_needs_and_spaces_are_never_passed_on(policy: Policy) -> None:

@@ -84,7 +84,7 @@ def test_the_canonical_text_is_the_policy_that_a_person_can_read() -> None:
         """
     )
     text = canonical(policy)
-    assert text.split("\n")[:10] == [
+    assert text.split("\n")[:11] == [
         "[resource]",
         'title = { opens = "open", not_jurisdiction = ["KE", "NL"] }',
         'languages = { exact = "nobody", macro = { opens = "open", affiliation = ["none"], jurisdiction = ["NL"] } }',
@@ -95,6 +95,7 @@ def test_the_canonical_text_is_the_policy_that_a_person_can_read() -> None:
         'site = "sealed"',
         'horizon = { exact = "partner", year = "community" }',
         'round_the_clock = "open"',
+        'translations = "open"',
         'verified_on = { exact = "community", month = "open" }',
     ]
     assert '[need]\ntopic = "nobody"\n' in text

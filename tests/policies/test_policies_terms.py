@@ -67,13 +67,15 @@ def test_a_formula_or_a_predicate_is_partner_to_others() -> None:
 @given(policies, st.sampled_from(TYPES))
 def test_a_label_is_the_tier_whose_scope_alone_opens_the_step_to_anyone(policy, key: str) -> None:  # type: ignore[no-untyped-def]
     for name, steps in labels(policy, key).items():
-        for (step, tier), (_, default) in zip(steps, CATALOGUE.types[key].fields[name].steps, strict=True):
-            opening = policy.rules[key, name].opening(step)
+        rules = CATALOGUE.types[key].fields[name]
+        told = [policy.rules[key, other].steps[-1][1] for other in rules.tells_of]
+        for (step, tier), (_, default) in zip(steps, rules.steps, strict=True):
+            openings = [policy.rules[key, name].opening(step), *told]
             for scoped in (OPEN, COMMUNITY):
                 held = ranks(rights(client(f"{key}:{scoped.label}")))
-                assert (tier <= scoped) is oracle_opens(opening, held, None, None)
+                assert (tier <= scoped) is all(oracle_opens(each, held, None, None) for each in openings)
             assert (tier is SEALED) is (default is SEALED)
-            assert (tier is NETWORK) is (default is not SEALED and not opening.formula)
+            assert (tier is NETWORK) is (default is not SEALED and not all(each.formula for each in openings))
 
 
 def test_a_type_that_does_not_exist_has_no_labels() -> None:
