@@ -190,6 +190,18 @@ def test_all_rows_move_into_another_database(cli: Cli, home: Path, record_file: 
     assert "empty database" in again.err
 
 
+def test_an_entry_of_the_ledger_is_shown_with_its_ids_and_steps(cli: Cli, home: Path, record_file: Path) -> None:
+    (id,) = cli("record", "add", record_file, "--json", home=home).json["ids"]
+    row = next(row for row in cli("audit", "list", "--json", home=home).json if row["ids"] == [id])
+    assert cli("audit", "show", row["seq"], "--json", home=home).json == row
+    shown = cli("audit", "show", row["seq"], home=home)
+    assert shown.code == 0
+    assert f"policy: {row['policy']}\nids:\n  {id}\nsteps:\n  title.exact\n" in shown.out
+    assert "Emergency grants" not in shown.out
+    assert cli("audit", "show", row["seq"] + 100, home=home).err.startswith("NOT_FOUND: ")
+    assert cli("audit", "show", 0, home=home).code == 1
+
+
 def test_a_database_does_not_move_onto_itself(cli: Cli, home: Path) -> None:
     ended = cli("db", "move", f"sqlite:///{home / 'node.db'}", "--yes", home=home)
     assert ended.code == 1
@@ -203,7 +215,11 @@ def test_the_ledger_lists_what_crossed_and_notices_a_change(cli: Cli, home: Path
     assert cli("record", "show", id, home=home).code == 0
     rows = cli("audit", "list", "--json", home=home).json
     assert len(rows) > len(before)
-    assert {"seq", "at", "viewer", "kind", "type", "records", "policy"} == set(rows[0])
+    assert {"seq", "at", "viewer", "kind", "type", "records", "policy", "ids", "steps"} == set(rows[0])
+    assert (rows[0]["kind"], rows[0]["ids"], rows[0]["records"]) == ("home", [id], 1)
+    created = next(row for row in rows if row["ids"] == [id] and row["kind"] == "import")
+    assert {"title.exact", "area.exact", "area.country", "area.sub_region"} <= set(created["steps"])
+    assert not {"site.exact", "amount.exact", "internal_notes.exact"} & set(created["steps"])
     assert "Emergency grants" not in str(rows)
     assert cli("audit", "verify", "--json", home=home).json == []
     with closing(sqlcipher3.connect(str(home / "node.db"))) as connection:

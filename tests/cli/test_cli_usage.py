@@ -29,7 +29,7 @@ COMMANDS = {
     "export": ("csv", "json"),
     "client": ("add", "list", "revoke"),
     "token": ("issue",),
-    "audit": ("list", "verify"),
+    "audit": ("list", "show", "verify"),
     "db": ("upgrade", "check", "move"),
     "schema": ("print",),
     "config": ("show",),
