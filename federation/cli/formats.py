@@ -140,7 +140,7 @@ def _export(file: Path, types: list[str], home: Path, json: bool, form: str) -> 
     written = 0
     with node_at(home) as node:
         records = out.tracked("export", own_records(node, types))
-        lines = write_csv(types[0], (document for _, document in records)) if form == "csv" else write_records(records)
+        lines = write_csv(types[0], records) if form == "csv" else write_records(records)
         with _whole(file) as target:
             for line in lines:
                 target.write(line)

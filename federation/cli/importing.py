@@ -41,7 +41,7 @@ def import_csv(
 ) -> ImportReport:
     """Takes in a table whose header names fields. A row whose texts hold what should not be published is refused
     unless that is confirmed; one without an id of its own is known again by what it says."""
-    rows = read_csv_records(file, type_key, options, node.keys.secret)
+    rows = read_csv_records(file, type_key, options, node.keys.secret, node.keys.origin)
     return take_in(node, tracked(rows), share=share, confirm=confirm)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from federation.formats.jsonlines import Told
 from federation.gate import PageRequest, ShapeField
 from federation.node import Node
 from federation.peers import agreements, state
@@ -33,6 +34,7 @@ def list_records(node: Node, type_key: str, first: int, after: str | None, *, ow
         ShapeField("id", "id"),
         ShapeField("title", named),
         ShapeField("status", "status"),
+        ShapeField("handling", "handling"),
         ShapeField("origin", "origin", nested=(ShapeField("name", "name"),)),
     )
     request = PageRequest((type_key,), {type_key: shape}, first=first, after=after, every_status=True, own=own)
@@ -43,15 +45,18 @@ def list_records(node: Node, type_key: str, first: int, after: str | None, *, ow
     return Listed(rows, page.has_next, page.rows[-1].cursor if page.rows else None)
 
 
-def own_records(node: Node, types: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The node's own records, whole: (type key, home document), of these types or of all."""
+def own_records(node: Node, types: list[str]) -> Iterator[Told]:
+    """The node's own records, whole, with their handling, of these types or of all; but for the withdrawn ones, which
+    are not to be anywhere any more."""
     for type_key in types or RECORD_TYPES:
         after: str | None = None
         more = True
         while more:
             page = list_records(node, type_key, 100, after, own=True)
             for row in page.rows:
-                yield type_key, node.gate.home(node.operator, row["id"])
+                if row["status"] != "WITHDRAWN":
+                    document = node.gate.home(node.operator, row["id"]) | {"handling": row["handling"]}
+                    yield Told(type_key, document, row["id"])
             more, after = page.has_next, page.after
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -14,12 +14,17 @@ from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
 from federation.cli.output import FINDINGS, Output
 from federation.cli.reading import list_records
 from federation.errors import BadInput
-from federation.formats.imports import RowProblem
-from federation.formats.jsonlines import read_records
+from federation.formats.imports import RowProblem, record_uuid
+from federation.formats.jsonlines import Told, read_records
 from federation.intake import Imported, Incoming
 from federation.records.registry import RECORD_TYPES
 
+if TYPE_CHECKING:
+    from federation.node import Node
+
 app = typer.Typer(no_args_is_help=True, help="The node's own records.")
+
+NO_ID = "names no id of a record; leave it out for a new one"
 
 Gid = Annotated[str, typer.Argument(help="The record's id, as `record list` shows it.")]
 
@@ -68,29 +73,35 @@ def add(
     json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Adds records from a JSON file; one that is refused is reported with its reason, and the rest goes in."""
+    """Adds records from a JSON file, or amends those that it names; what is refused is reported, the rest goes in."""
     out = Output(json)
     records = read_records(file)
     if dry_run:
         out.result({"records": len(records), "dry_run": True}, f"{len(records)} records would be added.")
         return
     with node_at(home) as node:
-        done = node.intake.import_many(node.operator, _incoming(records, share), confirm=confirm)
+        named = [_named(node, file.name, place, each) for place, each in enumerate(records, 1)]
+        done = node.intake.import_many(node.operator, _incoming(named, share), confirm=confirm)
     ids = [gid for gid in done.gids if gid is not None]
-    refused = _refused(records, done)
+    refused = _refused(named, done)
     lines = [f"Record {each['record']} of {file.name}: {each['problem']}" for each in refused]
     out.result({"ids": ids, "refused": refused}, "\n".join([*ids, *lines]))
     if refused:
         raise typer.Exit(FINDINGS)
 
 
-def _incoming(records: list[tuple[str, dict[str, Any]] | RowProblem], share: bool) -> Iterator[Incoming]:
+Named = tuple[Told, bytes | None]
+"""What a file tells, and the id under which it is stored: None for a new record."""
+
+
+def _incoming(records: list[Named | RowProblem], share: bool) -> Iterator[Incoming]:
     for place, record in enumerate(records, 1):
         if not isinstance(record, RowProblem):
-            yield Incoming(*record, None, share, place)
+            told, id = record
+            yield Incoming(told.type, told.document, id, share, place)
 
 
-def _refused(records: list[tuple[str, dict[str, Any]] | RowProblem], done: Imported) -> list[dict[str, Any]]:
+def _refused(records: list[Named | RowProblem], done: Imported) -> list[dict[str, Any]]:
     """What could not be read and what the intake refused, in the order of the file."""
     unread = [
         {"record": place, "field": None, "problem": f"It {record.reason}."}
@@ -99,6 +110,14 @@ def _refused(records: list[tuple[str, dict[str, Any]] | RowProblem], done: Impor
     ]
     refused = [{"record": each.line, "field": each.field, "problem": each.message} for each in done.refused]
     return sorted((*unread, *refused), key=itemgetter("record"))
+
+
+def _named(node: Node, file: str, place: int, record: Told | RowProblem) -> Named | RowProblem:
+    """A record with the id that the file names: an own one, or one made of it."""
+    if isinstance(record, RowProblem) or record.id is None:
+        return record if isinstance(record, RowProblem) else (record, None)
+    made = record_uuid(record.id, record.type, node.keys.origin, node.keys.secret)
+    return RowProblem(file, place, NO_ID) if made is None else (record, made.bytes)
 
 
 @app.command()

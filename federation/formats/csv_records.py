@@ -2,7 +2,8 @@
 
 Cells: lists with `|` between (`women|youth`); a period as `2024-05-01/2024-05-31`; an amount as `1000-5000 EUR`;
 numbers of codes as `ngo:12|donor:3`; parts of a value as columns of their own (`contact.email`, `provider.kind`); a
-translation as `title@sw`. An `id` column keeps records apart between imports; without one the row itself does."""
+translation as `title@sw`. An `id` keeps records apart between imports, one of this node names its record; without one
+the row itself does."""
 
 from __future__ import annotations
 
@@ -17,22 +18,30 @@ from typing import Any
 
 from federation.errors import BadInput
 from federation.formats.hsds_tables import Row, Tables, read_csv
-from federation.formats.imports import ImportOptions, ImportRow, RowProblem, source_uuid
-from federation.formats.jsonlines import SET_BY_THE_NODE
+from federation.formats.imports import ImportOptions, ImportRow, RowProblem, record_uuid, source_uuid
+from federation.formats.jsonlines import SET_BY_THE_NODE, Told
 from federation.records.base import FieldSpec, RecordType
+from federation.records.coded import Codes
 from federation.records.registry import RECORD_TYPES
+from federation.records.values import Amount, Period
 
 MAX_BYTES = 256 * 1024 * 1024
 _LISTS = ("codes",)
 _YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _AMOUNT = re.compile(r"(?:(?P<low>[\d.]*)\s*-\s*(?P<high>[\d.]*)|(?P<value>[\d.]+))\s+(?P<currency>[A-Za-z]{3})")
-_FORMULA = re.compile(r"^[=+\-@\t]")
+_FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
+"""What a spreadsheet may run, also behind apostrophes: one more before it makes it text, and is taken off again."""
+
+_JSON_KINDS = (Amount, Codes, Period)
+_EXTRAS = ("handling", "caps", "originals")
+"""What a home document may hold beside its fields; the last two stand in their cells as JSON."""
 
 
 def read_csv_records(
-    path: Path, type_key: str, options: ImportOptions, secret: bytes
+    path: Path, type_key: str, options: ImportOptions, secret: bytes, origin: str = ""
 ) -> Iterator[ImportRow | RowProblem]:
-    """Every row as a record to take in, or as the problem that it has (file, line, reason).
+    """Every row as a record to take in, or as the problem that it has (file, line, reason). `origin` is the node's
+    thumbprint, by which it knows the ids of its own records.
 
     Raises BadInput for a file that is no table of the type at all: not UTF-8, or a header with an unknown column.
     """
@@ -48,36 +57,43 @@ def read_csv_records(
     yield from tables.problems
     for row in rows:
         try:
+            named = row["id"].strip()
+            id = record_uuid(named, type_key, origin, secret)
             document = _document(row, record_type, options)
-            document = record_type.normalise(document)
+            if id is None:  # what was exported says itself in which language it is, or does not
+                document.setdefault("language", options.language)
+            handling = document.pop("handling", None)
+            document = record_type.normalise(document) | ({} if handling is None else {"handling": handling})
         except BadInput as error:
             yield RowProblem(row.file, row.line, error.message)
             continue
-        key = row["id"].strip() or hashlib.sha256(json.dumps(sorted(row.cells.items())).encode()).hexdigest()
-        yield ImportRow(
-            source_uuid(secret, tables.source, f"{type_key}\0{key}"), type_key, document, row.file, row.line
-        )
+        if id is None:
+            key = named or hashlib.sha256(json.dumps(sorted(row.cells.items())).encode()).hexdigest()
+            id = source_uuid(secret, tables.source, f"{type_key}\0{key}")
+        yield ImportRow(id, type_key, document, row.file, row.line)
 
 
-def write_csv(type_key: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+def write_csv(type_key: str, records: Iterable[Told]) -> Iterator[bytes]:
     """The lines (UTF-8) of a CSV that `read_csv_records` understands, the header first. Cells that a spreadsheet would
     run as a formula begin with an apostrophe."""
     record_type = RECORD_TYPES[type_key]
     columns = [name for name, spec in record_type.fields.items() if name not in (*SET_BY_THE_NODE, "translations")]
-    flat = [{**_flat(document, record_type), "id": str(document.get("id", ""))} for document in documents]
+    flat = [{**_flat(each.document, record_type), "id": each.id or ""} for each in records]
     extra = sorted({name for row in flat for name in row if name not in columns and name != "id"})
     header = [name for name in ("id", *columns, *extra) if name == "id" or any(row.get(name) for row in flat)]
     for cells in (header, *([row.get(name, "") for name in header] for row in flat)):
         line = io.StringIO()
         csv.writer(line, lineterminator="\r\n").writerow(
-            [_FORMULA.sub(lambda found: "'" + found.group(), cell) for cell in cells]
+            [f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells]
         )
         yield line.getvalue().encode()
 
 
 def _check_column(column: str, record_type: RecordType, file: str) -> None:
     field = re.split(r"[.@]", column, maxsplit=1)[0]
-    if column in ("id", "type") or (field in record_type.fields and field not in (*SET_BY_THE_NODE, "translations")):
+    if column in ("id", "type", *_EXTRAS) or (
+        field in record_type.fields and field not in (*SET_BY_THE_NODE, "translations")
+    ):
         return
     raise BadInput(f"{file}:1: {record_type.graphql} has no field {column[:60]!r}.", field=column[:60])
 
@@ -92,12 +108,14 @@ def _document(row: Row, record_type: RecordType, options: ImportOptions) -> dict
         cell = cell.strip()
         if not cell or column in ("id", "type"):
             continue
-        cell = cell[1:] if cell[0] == "'" and _FORMULA.match(cell[1:]) else cell
+        cell = cell[1:] if cell[0] == "'" and _FORMULA.match(cell) else cell
         name, part, language = *(column.partition(".")[::2]), ""
         if "@" in column:
             name, _, language = column.partition("@")
         try:
-            if language:
+            if name in _EXTRAS:
+                document[name] = cell if name == "handling" else json.loads(cell)
+            elif language:
                 translations.setdefault(language, {})[name] = cell
             elif part:
                 document.setdefault(name, {})[part] = int(cell) if cell.isdigit() and _counted(part) else cell
@@ -107,7 +125,6 @@ def _document(row: Row, record_type: RecordType, options: ImportOptions) -> dict
             raise BadInput(f"{column}: this cell is not understood.") from error
     if translations:
         document["translations"] = translations
-    document.setdefault("language", options.language)
     if options.expectations and not document.get("expectations"):
         document["expectations"] = options.expectations
     return document
@@ -120,7 +137,7 @@ def _counted(part: str) -> bool:
 def _value(cell: str, spec: FieldSpec) -> Any:
     """The value of a cell by the kind of its field; ValueError if it cannot be one."""
     kind = spec.kind
-    if cell[0] in "{[":
+    if cell[0] in "{[" and isinstance(kind, _JSON_KINDS):
         return json.loads(cell)
     if kind.name == "flag":
         if cell.lower() not in _YES_NO:
@@ -155,6 +172,8 @@ def _amount(cell: str, name: str) -> dict[str, str]:
 def _flat(document: Mapping[str, Any], record_type: RecordType) -> dict[str, str]:
     cells: dict[str, str] = {}
     for name, value in document.items():
+        if name in _EXTRAS and value:
+            cells[name] = value if name == "handling" else json.dumps(value, ensure_ascii=False, sort_keys=True)
         if name not in record_type.fields or value is None or name in SET_BY_THE_NODE:
             continue
         if name == "translations":

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from federation.errors import BadInput, NotFound
 from federation.records.lint import DEFAULT_REGIONS
+from federation.storage.ids import origin_mark, parse_global_id
 
 Outcome = Literal["imported", "updated", "unchanged"]
 
@@ -117,6 +119,23 @@ class ImportReport:
                 for each in self.problems
             ],
         }
+
+
+def record_uuid(told: str, type_key: str, origin: str, secret: bytes) -> uuid.UUID | None:
+    """The id of a record that an export named: its own where it is of this node (`origin` is its thumbprint), else one
+    made of it, so that a second import of another node's file changes nothing. None for a text that is no such id.
+
+    Raises BadInput for the id of another type.
+    """
+    try:
+        named, mark, id = parse_global_id(told)
+    except NotFound:
+        return None
+    if named != type_key:
+        raise BadInput(f"id: this is the id of a {named}, not of a {type_key}.", field="id")
+    if mark == origin_mark(origin):
+        return uuid.UUID(bytes=id)
+    return source_uuid(secret, "", told)
 
 
 def source_uuid(secret: bytes, source: str, source_id: str) -> uuid.UUID:

@@ -1,10 +1,12 @@
-"""Records as JSON: `{"type", "document"}`, one a line or in a list. The form of `record add` and `export json`.
-Nothing is checked here but the shape; the intake checks what goes in, the gate decides what comes out."""
+"""Records as JSON: `{"type", "id", "document"}`, one a line or in a list. The form of `record add` and `export json`;
+a new record has no id. Nothing is checked here but the shape; the intake checks what goes in, the gate decides what
+comes out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,19 @@ MAX_BYTES = 256 * 1024 * 1024
 SET_BY_THE_NODE = ("created_at", "updated_at")
 
 
-def read_records(path: Path) -> list[tuple[str, dict[str, Any]] | RowProblem]:
-    """The (type key, document) pairs of a file: one object, a list of objects, or an object a line. What cannot be one
-    is a problem in its place: an entry of another shape or of an unknown type, a line that is not JSON.
+@dataclass(frozen=True)
+class Told:
+    """One record as a file tells it. `id`: the id under which it was exported, None for a new one. `document` is the
+    home document, and may hold `handling`."""
+
+    type: str
+    document: Mapping[str, Any]
+    id: str | None = None
+
+
+def read_records(path: Path) -> list[Told | RowProblem]:
+    """The records of a file: one object, a list of objects, or an object a line. What cannot be one is a problem in
+    its place: an entry of another shape or of an unknown type, a line that is not JSON.
 
     Raises BadInput with file and reason if the whole is not UTF-8 or JSON, or holds nothing.
     """
@@ -33,15 +45,17 @@ def read_records(path: Path) -> list[tuple[str, dict[str, Any]] | RowProblem]:
     entries = list(_entries(text, path.name))
     if not entries:
         raise BadInput(f"{path.name} holds no record.")
-    return [entry if isinstance(entry, RowProblem) else _pair(entry, path.name, place) for place, entry in entries]
+    return [entry if isinstance(entry, RowProblem) else _told(entry, path.name, place) for place, entry in entries]
 
 
-def write_records(records: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[bytes]:
-    """One line of UTF-8 JSON for each (type key, document); keys sorted, so that equal records give equal bytes. What
-    only a node sets is left out, so that `record add` takes the lines."""
-    for type_key, document in records:
-        kept = {name: value for name, value in document.items() if name not in SET_BY_THE_NODE}
-        yield orjson.dumps({"type": type_key, "document": kept}, option=orjson.OPT_SORT_KEYS) + b"\n"
+def write_records(records: Iterable[Told]) -> Iterator[bytes]:
+    """One line of UTF-8 JSON for each record; keys sorted, so that equal records give equal bytes. What only a node
+    sets is left out, so that `record add` takes the lines."""
+    for record in records:
+        kept = {name: value for name, value in record.document.items() if name not in SET_BY_THE_NODE}
+        named = {} if record.id is None else {"id": record.id}
+        line = {"type": record.type, **named, "document": kept}
+        yield orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n"
 
 
 def _entries(text: str, name: str) -> Iterator[tuple[int, Any]]:
@@ -64,9 +78,14 @@ def _entries(text: str, name: str) -> Iterator[tuple[int, Any]]:
     yield from enumerate(parsed if isinstance(parsed, list) else [parsed], 1)
 
 
-def _pair(entry: Any, name: str, place: int) -> tuple[str, dict[str, Any]] | RowProblem:
-    if not isinstance(entry, dict) or not isinstance(entry.get("document"), dict) or set(entry) - {"type", "document"}:
+def _told(entry: Any, name: str, place: int) -> Told | RowProblem:
+    if (
+        not isinstance(entry, dict)
+        or not isinstance(entry.get("document"), dict)
+        or not isinstance(entry.get("id", ""), str)
+        or set(entry) - {"type", "id", "document"}
+    ):
         return RowProblem(name, place, 'is not of the form {"type": …, "document": {…}}')
     if entry.get("type") not in list(RECORD_TYPES):  # it may be anything, also what has no hash
         return RowProblem(name, place, f"has no type of: {', '.join(RECORD_TYPES)}")
-    return entry["type"], entry["document"]
+    return Told(entry["type"], entry["document"], entry.get("id"))

@@ -225,6 +225,77 @@ def test_what_is_exported_can_be_added_elsewhere(cli: Cli, home: Path, record_fi
     assert "exists" in refused.err
 
 
+FULL = RESOURCE | {
+    "title": "[Draft] night shelter",
+    "summary": "=1+1 is asked for, and '-1",
+    "handling": "TLP:GREEN",
+    "caps": {"area": "sub_region"},
+    "contact": {"email": "asha@example.org"},
+    "internal_notes": "-",
+    "translations": {"sw": {"title": "Makazi"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "again"), [("csv", ("import", "csv", "FILE", "--json")), ("json", ("record", "add", "FILE", "--json"))]
+)
+def test_an_export_changes_nothing_where_it_comes_from_and_makes_new_records_elsewhere(
+    form: str, again: tuple[str, ...], cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "records.json"
+    file.write_bytes(orjson.dumps([{"type": "resource", "document": each} for each in (RESOURCE, FULL)]))
+    ids = cli("record", "add", file, "--share", "--json", home=home).json["ids"]
+    (gone,) = cli("record", "add", file, "--json", home=home).json["ids"][:1]
+    assert cli("record", "withdraw", gone, "--yes", home=home).code == 0
+    held = [cli("record", "show", id, "--json", home=home).json for id in ids]
+    target = tmp_path / f"out.{form}"
+    assert cli("export", form, target, home=home).code == 0
+    assert gone not in target.read_text()
+    words = tuple(str(target) if word == "FILE" else word for word in again)
+    before = cli("audit", "list", "--json", home=home).json[0]["seq"]
+    same = cli(*words, home=home)
+    assert same.code == 0
+    if form == "csv":
+        assert (same.json["imported"], same.json["updated"], same.json["unchanged"]) == (0, 0, 3)
+    assert "import" not in [
+        row["kind"] for row in cli("audit", "list", "--json", home=home).json if row["seq"] > before
+    ]
+    assert [cli("record", "show", id, "--json", home=home).json for id in ids] == held
+
+    other = tmp_path / "west"
+    assert (
+        cli("init", "--home", other, "--name", "West", "--url", "http://127.0.0.1:8998", "--scope", "local").code == 0
+    )
+    for attempt in (0, 1):
+        taken = cli(*words, home=other)
+        assert taken.code == 0
+        if form == "csv":
+            assert (taken.json["imported"], taken.json["unchanged"]) == ((3, 0) if attempt == 0 else (0, 3))
+    rows = cli("record", "list", "--json", home=other).json
+    assert len(rows) == 3
+    assert not {row["id"] for row in rows} & set(ids)
+    assert sorted(row["handling"] for row in rows) == ["TLP:CLEAR", "TLP:GREEN", "TLP:GREEN"]
+    moved = [cli("record", "show", row["id"], "--json", home=other).json["document"] for row in rows]
+    assert told_of(held[1]["document"]) in [told_of(document) for document in moved]
+
+
+def told_of(document: dict[str, object]) -> dict[str, object]:
+    """A document without what each node sets itself."""
+    return {name: value for name, value in document.items() if name not in ("created_at", "updated_at")}
+
+
+def test_a_record_that_a_file_names_is_amended(cli: Cli, home: Path, tmp_path: Path, record_file: Path) -> None:
+    (id,) = cli("record", "add", record_file, "--json", home=home).json["ids"]
+    file = tmp_path / "later.json"
+    file.write_bytes(orjson.dumps({"type": "resource", "id": id, "document": RESOURCE | {"title": "Newer"}}))
+    assert cli("record", "add", file, "--json", home=home).json["ids"] == [id]
+    assert [row["title"] for row in cli("record", "list", "--json", home=home).json] == ["Newer"]
+    file.write_bytes(orjson.dumps({"type": "resource", "id": "mine", "document": RESOURCE}))
+    refused = cli("record", "add", file, home=home)
+    assert refused.code == 3
+    assert "Record 1 of later.json: It names no id of a record" in refused.out
+
+
 def test_a_client_is_registered_listed_and_revoked(cli: Cli, home: Path, tmp_path: Path) -> None:
     made = cli("client", "add", "reader", "--scopes", "resource:open,notice:open", "--json", home=home).json
     assert set(made) == {"client_id", "scopes", "private_jwk"}
