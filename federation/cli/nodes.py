@@ -63,37 +63,55 @@ def sync(
     json: Json = False,
 ) -> None:
     """Pulls from the peers now, shows progress, and ends; exit 1 where one failed."""
-    out = Output(json)
-    failed = False
+    out, failed = Output(json), False
+    rows: list[dict[str, object]] = []
     with node_at(home) as node:
-        names = [peer] if peer else [who.name for who in agreements.partners(node.database) if who.asked]
-        rows: list[dict[str, object]] = []
-        for name in names:
-            with out.progress(f"from {name}") as bar:
+        known = agreements.partners(node.database)
+        for who in known if peer is None else [agreements.partner(node.database, peer)]:
+            if (reason := _not_asked(who)) is not None:
+                rows.append({"peer": who.name, "problem" if peer else "skipped": reason})
+                failed = failed or peer is not None
+                continue
+            with out.progress(f"from {who.name}") as bar:
                 try:
-                    pulled = _pulled(node, name, partial(_advance, bar))
+                    pulled = _pulled(node, who, partial(_advance, bar))
                 except FederationError as error:
                     failed = True
-                    rows.append({"peer": name, "problem": error.message})
+                    rows.append({"peer": who.name, "problem": error.message})
                     continue
-            rows.append({"peer": name, "taken": pulled.taken, "withdrawn": pulled.withdrawn})
-    out.rows(("peer", "taken", "withdrawn", "problem"), rows, "No peers yet. `federation peer invite` links to one.")
+            rows.append({"peer": who.name, "taken": pulled.taken, "withdrawn": pulled.withdrawn})
+    columns = (
+        "peer",
+        *(name for name in ("taken", "withdrawn", "problem", "skipped") if any(name in row for row in rows)),
+    )
+    out.rows(columns, rows, "No peers yet. `federation peer invite` links to one.")
     if failed:
         raise typer.Exit(FAILED)
 
 
-def _pulled(node: Node, name: str, progress: Callable[[int], None]) -> Pulled:
+def _not_asked(who: Partner) -> str | None:
+    """Why a peer is not pulled, and what to do; None for one that is."""
+    if who.asked:
+        return None
+    if who.state == "revoked":
+        return f"{who.name} was revoked, so it is not pulled. To link anew: federation peer invite"
+    if not who.verified:
+        words = f'federation peer words {who.name}, then federation peer verify {who.name} --words "…"'
+        return f"{who.name} is not verified, so it is not pulled. Compare the eight words with them: {words}"
+    return f"{who.name} is frozen, so it is not pulled. To go on: federation peer unfreeze {who.name}"
+
+
+def _pulled(node: Node, who: Partner, progress: Callable[[int], None]) -> Pulled:
     """One pull to the end, after the one that the serving process may have under way."""
-    who = agreements.partner(node.database, name)
     with alone_with(node.database, node.world, who, f"sync-{os.getpid()}", PATIENCE_SECONDS) as alone:
         if not alone:
             raise Unavailable(
-                f"Another process is pulling from {name}; see how far with `federation peer show {name}`."
+                f"Another process is pulling from {who.name}; see how far with `federation peer show {who.name}`."
             )
         try:
             pulled = node.puller.sync(who, progress)
         except FederationError as failed:
-            _note(node, who, Pulled(name, error=failed.code))
+            _note(node, who, Pulled(who.name, error=failed.code))
             raise
         _note(node, who, pulled)
         return pulled
