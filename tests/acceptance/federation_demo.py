@@ -128,6 +128,16 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return not listens(port)
+
+
 def wait_until(true: Callable[[], bool], seconds: float, pause: float = 0.1) -> float:
     """Waits until something holds; the seconds it took. Fails where it does not come to hold."""
     begun = time.monotonic()
@@ -138,9 +148,9 @@ def wait_until(true: Callable[[], bool], seconds: float, pause: float = 0.1) -> 
 
 
 def free_ports(count: int) -> int:
-    """A port P such that P + 1 … P + count are free now."""
-    for base in range(20_000 + os.getpid() % 20_000, 60_000, count + 1):
-        if not any(listens(base + offset) for offset in range(1, count + 1)):
+    """A port P such that P + 1 … P + count are free now; below those that connections are given as their own end."""
+    for base in range(10_000 + os.getpid() % 20_000, 32_000, count + 1):
+        if all(is_free(base + offset) for offset in range(1, count + 1)):
             return base
     raise AssertionError("no free ports")
 
