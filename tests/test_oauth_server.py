@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from federation.errors import Unavailable
-from federation.keys import b64, dpop_proof, generate_key, rotate_tokens, sign
+from federation.keys import PublicKey, b64, dpop_proof, generate_key, rotate_tokens, sign
 from federation.keys.node import create_keys
 from federation.oauth.proofs import nonce
 from federation.oauth.realm import Realm, RegisteredClient
@@ -152,6 +152,28 @@ def test_row_07_an_unknown_revoked_or_frozen_client_is_refused_alike(sqlite_data
 
 def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: str = "") -> str:
     return f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}.{signature}"
+
+
+@pytest.mark.parametrize("kid", [None, "its own", "another"])
+def test_row_07_a_refusal_takes_as_much_work_for_nobody_as_for_a_client(
+    node: Node, monkeypatch: pytest.MonkeyPatch, kid: str | None
+) -> None:
+    verified: list[str] = []
+    verifies = PublicKey.verifies
+
+    def counting(key: PublicKey, *given: Any) -> bool:
+        verified.append(key.thumbprint)
+        return verifies(key, *given)
+
+    monkeypatch.setattr(PublicKey, "verifies", counting)
+    header = {"typ": "JWT"} | ({} if kid is None else {"kid": node.key.thumbprint if kid == "its own" else kid})
+    work = []
+    for name in (node.client.client_id, "client-nobody", "https://nobody.example"):
+        forged = node.assertion(generate_key(), header, iss=name, sub=name)
+        assert node.ask(client_assertion=forged).status_code == 401
+        work.append(len(verified))
+        verified.clear()
+    assert work == [1, 1, 1]
 
 
 def test_row_08_none_and_hs256_with_the_public_key_are_refused(node: Node) -> None:

@@ -92,6 +92,8 @@ def registered_clients(database: Database) -> Callable[[str], RegisteredClient |
     sql = f"SELECT jwks, scopes, revoked_at FROM oauth_client WHERE client_id = {mark}"  # noqa: S608 -- one of two marks
 
     def find(client_id: str) -> RegisteredClient | None:
+        if "://" in client_id:  # a peer's id, and no client's
+            return None
         with database.reader() as connection:
             row = connection.execute(sql, {"client_id": client_id}).fetchone()
         return None if row is None else _registered(client_id, *row)
