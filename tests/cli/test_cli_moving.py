@@ -77,7 +77,7 @@ def test_a_node_moves_to_postgresql_is_served_by_two_processes_and_moves_back(
     done(home, "peer", "invite")
     before = everything(home)
 
-    assert done(home, "db", "move", empty_database)["rows"] > 12
+    assert done(home, "db", "move", empty_database, "--yes")["rows"] > 12
     assert commanded(home, "db", "move", empty_database, "--yes").refused("CONFLICT", "empty database")
     settings = home / "federation.toml"
     on_sqlite = settings.read_text()
@@ -100,7 +100,7 @@ def test_a_node_moves_to_postgresql_is_served_by_two_processes_and_moves_back(
             assert len(editor.ask(ASKED["query"])["resources"]["edges"]) == 13 + number  # on whichever process
         headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
         assert post(f"{url}/graphql", headers, content=json.dumps(ASKED)).status_code == 200
-        done(home, "client", "revoke", made["client_id"])
+        done(home, "client", "revoke", made["client_id"], "--yes")
         assert {editor.post("/graphql", ASKED).status_code for _ in range(8)} == {401}
     finally:
         assert served.end() in (0, -signal.SIGTERM)
@@ -110,7 +110,7 @@ def test_a_node_moves_to_postgresql_is_served_by_two_processes_and_moves_back(
     assert len(there["records"]) == 18
     assert done(home, "audit", "verify") == []
     back = f"sqlite:///{home / 'node.db'}"
-    assert done(home, "db", "move", back)["rows"] > 18
+    assert done(home, "db", "move", back, "--yes")["rows"] > 18
     settings.write_text(on_sqlite)
     os.chmod(home / "node.db", 0o600)
     assert everything(home) == there
