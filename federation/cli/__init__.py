@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -36,12 +37,19 @@ def run(arguments: Sequence[str]) -> int:
         Output("--json" in arguments).error(error.message, code=error.code)
         return FAILED
     except OSError as error:  # a full disk, a file that may not be written: what the machine says, of which file
-        place = f"{error.filename}: " if error.filename else ""
-        Output("--json" in arguments).error(
-            f"{place}{error.strerror or 'input or output failed'}.", code=Unavailable.code
-        )
+        try:
+            Output("--json" in arguments).error(_sentence(error), code=Unavailable.code)
+        except OSError:  # it is standard output that cannot be written
+            Output().error(_sentence(error), code=Unavailable.code)
         return FAILED
     return 0
+
+
+def _sentence(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{place}the disk is full. Make room and try again."
+    return f"{place}{error.strerror or 'input or output failed'}."
 
 
 def main() -> None:

@@ -165,6 +165,55 @@ def test_with_json_an_error_is_json(words: tuple[str, ...], cli: Cli, tmp_path: 
     assert ended.err == ""
 
 
+@pytest.mark.parametrize("json", [False, True], ids=["for a person", "for a program"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("db", "move", "sqlite:////nonexist/x.db", "--yes"), "/nonexist/x.db"),
+        (("export", "json", "/nonexist/f"), "/nonexist/f: No such file or directory."),
+        (("export", "csv", "/proc/f"), "/proc/f: "),
+        (("client", "add", "x", "--scopes", "resource:open", "--key-file", "/nonexist/k"), "/nonexist/k: No such"),
+        (("policy", "apply", "{file}", "--yes"), "policy.new: Is a directory."),
+        (("export", "json", "/dev/full/x"), "/dev/full/x: Not a directory."),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_what_the_machine_refuses_is_one_sentence(
+    words: tuple[str, ...], said: str, json: bool, cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "policy.toml").write_text('[resource]\ntitle = "community"\n')
+    (home / "policy.new").mkdir()  # in the way of what is written before a policy is put in force
+    words = tuple(word.format(file=tmp_path / "policy.toml") for word in words)
+    ended = cli(*words, *(("--json",) if json else ()), home=home)
+    message = ended.json["error"]["message"] if json else ended.err.removeprefix("UNAVAILABLE: ")
+    assert ended.code == 1
+    assert said in message
+    assert len(message.strip().splitlines()) == 1
+    if json:
+        assert (ended.err, ended.json["error"]["code"]) == ("", "UNAVAILABLE")
+
+
+def test_a_home_that_cannot_be_made_is_one_sentence(cli: Cli) -> None:
+    ended = cli("init", "--home", "/proc/nope", "--name", "N", "--url", "http://127.0.0.1:9", "--scope", "local")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "UNAVAILABLE: /proc/nope: No such file or directory.\n"
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=["for a person", "for a program"])
+def test_a_full_disk_under_standard_output_is_said_so(more: tuple[str, ...], home: Path) -> None:
+    words = ["policy", "show", "--home", str(home), *more]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "federation", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (1, "UNAVAILABLE: the disk is full. Make room and try again.\n")
+
+
 def test_the_home_may_come_from_the_environment(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDERATION_HOME", str(home))
     assert cli("peer", "list", "--json").json == []
