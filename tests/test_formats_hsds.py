@@ -197,8 +197,10 @@ def test_bad_rows_are_reported_with_file_line_and_reason_and_the_others_go_in() 
         "eligibility.csv:3: names no service, location or organisation; cannot be placed (2 rows, the first here)",
         "programs.csv: named in datapackage.json and not in the package",
     }
-    assert report.skipped == 7
-    assert report.as_json()["skipped"] == 7
+    assert (report.rows("record"), report.rows("unread"), report.rows("loose")) == (4, 0, 3)
+    assert report.as_json()["skipped"] == 4
+    assert report.as_json()["otherRows"] == {"unread": 0, "loose": 3}
+    assert report.needs_someone
 
 
 def test_outcomes_are_counted() -> None:
@@ -212,7 +214,7 @@ def test_rows_in_another_encoding_are_reported_and_the_others_go_in(tmp_path: Pa
     services = b"id,name,description\n1,Caf\xe9,one\n2,Tea,two\n3,\xc3\xa9t\xc3\xa9,three\n"
     rows, report = _read(_zip(tmp_path / "p.zip", _package(services)))
     assert sorted(rows) == ["2", "3"]
-    assert [str(problem) for problem in report.problems if problem.skipped] == [
+    assert [str(problem) for problem in report.problems if problem.trouble == "record"] == [
         "services.csv:2: is not UTF-8; save the file as UTF-8"
     ]
 
@@ -222,7 +224,23 @@ def test_a_side_table_in_another_encoding_loses_only_itself(tmp_path: Path) -> N
     files["phones.csv"] = "id,service_id,number\n1,1,2\n".encode("utf-16")
     rows, report = _read(_zip(tmp_path / "p.zip", files))
     assert list(rows) == ["1"]
-    assert any("phones.csv" in str(problem) and "UTF-16" in problem.reason for problem in report.problems)
+    assert [problem.trouble for problem in report.problems if "UTF-16" in problem.reason] == ["unread"]
+    assert report.needs_someone
+
+
+def test_a_row_beside_the_records_that_cannot_be_read_is_counted_apart(tmp_path: Path) -> None:
+    phones = "id,service_id,number\n1,1,2\n2,1\n3,,4\n"
+    rows, report = _read(_zip(tmp_path / "p.zip", _package("id,name\n1,Tea\n", phones=phones)))
+    assert list(rows) == ["1"]
+    assert (report.rows("record"), report.rows("unread"), report.rows("loose")) == (0, 1, 1)
+    assert report.needs_someone
+
+
+def test_rows_that_hang_on_no_record_need_nobody(tmp_path: Path) -> None:
+    phones = "id,service_id,number\n1,,2\n2,9,3\n"
+    _, report = _read(_zip(tmp_path / "p.zip", _package("id,name\n1,Tea\n", phones=phones)))
+    assert report.rows("loose") == 2
+    assert not report.needs_someone
 
 
 def test_lines_are_counted_where_cells_hold_line_breaks(tmp_path: Path) -> None:
@@ -426,7 +444,7 @@ def test_the_examples_of_hsds_3_are_read(name: str) -> None:
     assert row.document["title"] == "Community Counselling"
     assert row.document["kind"] == "psychosocial_support"
     assert "Persona" not in " ".join(str(row.document.get(name)) for name in PUBLISHED)
-    assert [problem for problem in report.problems if problem.skipped] == []
+    assert [problem for problem in report.problems if problem.trouble != "remark"] == []
 
 
 @here
@@ -443,7 +461,8 @@ def test_a_real_directory_goes_in_whole_and_publishes_nobody() -> None:
     assert report.cut["address"] > 40
     assert report.cut["provider"] > 3000
     loose = [problem for problem in report.problems if problem.file == "eligibility.csv"]
-    assert [(problem.line, problem.rows) for problem in loose] == [(2, 2244)]
+    assert [(problem.line, problem.rows, problem.trouble) for problem in loose] == [(2, 2244, "loose")]
+    assert not report.needs_someone
     assert [row.source_line for row in rows for name in PUBLISHED if findings(row.document.get(name, ""))] == []
     _assert_nobody_is_named(rows)
 

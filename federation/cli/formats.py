@@ -98,7 +98,8 @@ def _tell(out: Output, report: ImportReport, dry_run: bool) -> None:
     cut = ", ".join(f"{count} {kind}" for kind, count in sorted(report.cut.items())) or "nothing"
     lines = [
         f"{report.imported} new, {report.updated} updated, {report.unchanged} unchanged; {report.drafts} drafts; "
-        f"{report.skipped} rows could not go in.",
+        f"{report.rows('record')} could not go in.",
+        *_other_rows(report),
         f"Cut out of free text: {cut}.",
         *(f"  {problem}" for problem in report.problems[:SHOWN]),
     ]
@@ -107,8 +108,14 @@ def _tell(out: Output, report: ImportReport, dry_run: bool) -> None:
     if dry_run:
         lines.insert(0, "Nothing was written.")
     out.result(report.as_json() | {"dry_run": dry_run}, "\n".join(lines))
-    if report.skipped:
+    if report.needs_someone:
         raise typer.Exit(FINDINGS)
+
+
+def _other_rows(report: ImportReport) -> list[str]:
+    """A line on rows that are no records, where there is something to say."""
+    unread, loose = report.rows("unread"), report.rows("loose")
+    return [f"Of other rows {unread} could not be read, {loose} belong to no record."] if unread or loose else []
 
 
 @export_app.command("json")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.errors import BadInput
-from federation.formats.hsds_tables import Row, Tables, read_csv
+from federation.formats.hsds_tables import ROWS, Row, Tables, read_csv
 from federation.formats.imports import ImportOptions, ImportRow, RowProblem, record_uuid, source_uuid
 from federation.formats.jsonlines import SET_BY_THE_NODE, Told
 from federation.records.base import FieldSpec, RecordType
@@ -49,8 +49,8 @@ def read_csv_records(
         raise BadInput(f"{path.name} is larger than {MAX_BYTES // 1024 // 1024} MB.")
     record_type = RECORD_TYPES[type_key]
     tables = Tables(options.source or path.stem)
-    read_csv(path.name, path.read_bytes(), tables, "rows", any_header=True)
-    rows = tables["rows"]
+    read_csv(path.name, path.read_bytes(), tables, ROWS, any_header=True)
+    rows = tables[ROWS]
     header = list(rows[0].cells) if rows else []
     for column in header:
         _check_column(column, record_type, path.name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.errors import BadInput
-from federation.formats.hsds_tables import TABLE_OF, Row, Tables, parse_json
+from federation.formats.hsds_tables import TABLE_OF, Row, Tables, parse_json, trouble_of
 from federation.formats.imports import RowProblem
 
 _INSIDE = {
@@ -45,7 +45,7 @@ def _flatten_tabular(parsed: Mapping[str, Any], tables: Tables) -> None:
             if isinstance(item, dict):
                 tables.rows.setdefault(table, []).append(Row(name, number, _texts(item)))
             else:
-                tables.problems.append(RowProblem(name, number, "is not a row"))
+                tables.problems.append(RowProblem(name, number, "is not a row", trouble=trouble_of(table)))
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def gathered(tables: Tables) -> HsdsPackage:
     orphans = [row for row in services if row["organization_id"].strip() not in known_owners]
     if orphans:
         reason = "names an organisation that is not in the package; taken in without it"
-        problems.append(RowProblem(orphans[0].file, orphans[0].line, reason, len(orphans), skipped=False))
+        problems.append(RowProblem(orphans[0].file, orphans[0].line, reason, len(orphans), trouble="remark"))
     listings = []
     for row in services:
         key, owner = row["id"].strip(), row["organization_id"].strip()
@@ -183,7 +183,7 @@ class _Loose:
 
     def problems(self) -> Iterator[RowProblem]:
         for file, (line, count) in self.first.items():
-            yield RowProblem(file, line, self.reason, count)
+            yield RowProblem(file, line, self.reason, count, "loose")
 
 
 def _of(grouped: _Grouped, service: str, organization: str, places: Iterable[Row]) -> tuple[Row, ...]:

@@ -137,7 +137,7 @@ def _read_csv_package(name: str, files: _Files) -> Tables:
             if table == "services":
                 raise BadInput(f"{PurePosixPath(listed).name} is named in datapackage.json and is not in the package.")
             tables.problems.append(
-                RowProblem(listed, None, "named in datapackage.json and not in the package", rows=0, skipped=False)
+                RowProblem(listed, None, "named in datapackage.json and not in the package", rows=0, trouble="remark")
             )
             continue
         try:
@@ -145,7 +145,7 @@ def _read_csv_package(name: str, files: _Files) -> Tables:
         except BadInput as error:
             if table == "services":
                 raise
-            tables.problems.append(RowProblem(found, None, error.message, rows=0))
+            tables.problems.append(RowProblem(found, None, error.message, rows=0, trouble="unread"))
     if "services" not in tables.rows:
         raise BadInput(f"{name} has no table of services: datapackage.json names none.")
     return tables

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from federation.errors import BadInput
-from federation.formats.imports import RowProblem
+from federation.formats.imports import RowProblem, Trouble
 
 TABLES: Mapping[str, tuple[str, ...]] = {
     "services": ("service", "services"),
@@ -38,6 +38,11 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "organization_identifiers": ("organization_identifier", "organization_identifiers"),
 }  # fmt: skip
 """The tables that are read, by the names that they have had from HSDS 1.1 to 3.x."""
+
+ROWS = "rows"
+"""The one table of a file that is no package: each of its rows is a record."""
+
+RECORDS = ("services", ROWS)
 
 TABLE_OF = {alias: table for table, aliases in TABLES.items() for alias in aliases}
 
@@ -91,7 +96,7 @@ def read_csv(file: str, content: bytes, tables: Tables, table: str, *, any_heade
         except StopIteration:
             return
         except csv.Error as error:
-            tables.problems.append(RowProblem(file, line, f"not CSV: {error}"))
+            tables.problems.append(RowProblem(file, line, f"not CSV: {error}", trouble=trouble_of(table)))
             continue
         if not cells or (len(cells) == 1 and not cells[0].strip()):
             continue
@@ -99,9 +104,14 @@ def read_csv(file: str, content: bytes, tables: Tables, table: str, *, any_heade
         if len(cells) != len(header):
             reason = f"has {len(cells)} cells where the header has {len(header)}"
         if reason:
-            tables.problems.append(RowProblem(file, line, reason))
+            tables.problems.append(RowProblem(file, line, reason, trouble=trouble_of(table)))
         else:
             rows.append(Row(file, line, dict(zip(header, cells, strict=True))))
+
+
+def trouble_of(table: str) -> Trouble:
+    """What a row of a table is that cannot be read: a record, or something beside one."""
+    return "record" if table in RECORDS else "unread"
 
 
 def _not_utf8(cells: list[str]) -> str | None:

@@ -19,6 +19,9 @@ from federation.records.lint import DEFAULT_REGIONS
 from federation.storage.ids import origin_mark, parse_global_id
 
 Outcome = Literal["imported", "updated", "unchanged"]
+Trouble = Literal["record", "unread", "loose", "remark"]
+"""What a problem is about: a record that did not go in; another row or a whole side table that could not be read;
+another row that hangs on no record, of which the source alone knows better; something taken in with a reservation."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,13 @@ class ImportRow:
 @dataclass(frozen=True)
 class RowProblem:
     """What could not be read, or was read with a reservation: `rows` rows of a file, the first of them at `line`
-    (None: the file as a whole). `skipped`: they did not go in."""
+    (None: the file as a whole)."""
 
     file: str
     line: int | None
     reason: str
     rows: int = 1
-    skipped: bool = True
+    trouble: Trouble = "record"
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
@@ -99,23 +102,34 @@ class ImportReport:
         setattr(self, result, getattr(self, result) + 1)
         self.drafts += draft
 
+    def rows(self, trouble: Trouble) -> int:
+        """How many rows have a trouble; of `record`, how many records did not go in."""
+        return sum(problem.rows for problem in self.problems if problem.trouble == trouble)
+
     @property
-    def skipped(self) -> int:
-        """Rows that did not go in."""
-        return sum(problem.rows for problem in self.problems if problem.skipped)
+    def needs_someone(self) -> bool:
+        """Whether something did not go in that a person could mend and import again."""
+        return any(problem.trouble in ("record", "unread") for problem in self.problems)
 
     def as_json(self) -> dict[str, Any]:
-        """The report for `--json`: counts, and problems as file, line, reason and rows."""
+        """The report for `--json`: counts, and problems as file, line, reason, rows and trouble."""
         return {
             "imported": self.imported,
             "updated": self.updated,
             "unchanged": self.unchanged,
             "drafts": self.drafts,
             "withoutExpectations": self.without_expectations,
-            "skipped": self.skipped,
+            "skipped": self.rows("record"),
+            "otherRows": {"unread": self.rows("unread"), "loose": self.rows("loose")},
             "cut": dict(sorted(self.cut.items())),
             "problems": [
-                {"file": each.file, "line": each.line, "reason": each.reason, "rows": each.rows}
+                {
+                    "file": each.file,
+                    "line": each.line,
+                    "reason": each.reason,
+                    "rows": each.rows,
+                    "trouble": each.trouble,
+                }
                 for each in self.problems
             ],
         }

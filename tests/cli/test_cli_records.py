@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -133,11 +134,25 @@ def test_a_directory_is_imported_once_and_a_second_time_changes_nothing(cli: Cli
     assert cli("record", "list", "--json", home=home).json == []
     words = ("import", "hsds", SMALL, "--share", "--expectations", "Ask them first.", "--json")
     first = cli(*words, home=home)
-    assert first.code == (3 if first.json["problems"] else 0)
+    assert (first.code, first.json["skipped"], first.json["otherRows"]) == (3, 4, {"unread": 0, "loose": 3})
     again = cli(*words, home=home)
     assert (again.json["imported"], again.json["updated"]) == (0, 0)
     assert again.json["unchanged"] == first.json["imported"] > 0
-    assert cli("import", "hsds", SMALL, home=home).out.startswith("0 new, ")
+    told = cli("import", "hsds", SMALL, home=home).out.splitlines()
+    assert told[0].startswith("0 new, ")
+    assert told[0].endswith("; 4 could not go in.")
+    assert told[1] == "Of other rows 0 could not be read, 3 belong to no record."
+
+
+def test_a_directory_whose_rows_hang_on_nothing_here_and_there_needs_nobody(
+    cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(SMALL, tmp_path / "small"))
+    services = (folder / "services.csv").read_text().splitlines(keepends=True)
+    (folder / "services.csv").write_text("".join(services[:5]))
+    done = cli("import", "hsds", folder, "--json", home=home)
+    assert (done.code, done.json["skipped"]) == (0, 0)
+    assert done.json["otherRows"]["loose"] >= 3
 
 
 def test_what_is_imported_without_share_is_a_draft(cli: Cli, home: Path) -> None:
