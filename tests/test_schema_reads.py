@@ -262,6 +262,14 @@ def test_a_gateway_resolves_entities_by_id(real: Any) -> None:
     assert "@key" in ask(endpoint, client(), "{ _service { sdl } }")["data"]["_service"]["sdl"]
 
 
+@pytest.mark.parametrize("wrong", [7, {}, {"__typename": "Nobody", "id": "x"}, {"__typename": "Resource", "id": 1}])
+def test_a_representation_of_no_record_is_bad_input(real: Any, wrong: Any) -> None:
+    _, endpoint = real
+    query = "query ($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
+    answer = ask(endpoint, client(*OPEN_ALL), query, r=[wrong])
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_INPUT"
+
+
 def test_empty_alternatives_are_refused_and_mean_neither_all_nor_nothing(real: Any) -> None:
     _, endpoint = real
     for where in ("{or: []}", "{not: {}}", "{or: [{}]}", "{kind: {in: []}}"):

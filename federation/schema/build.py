@@ -11,8 +11,11 @@ from typing import Any, Literal
 
 import strawberry
 from strawberry.federation import Schema as FederationSchema
+from strawberry.federation.schema import FederationAny
 from strawberry.federation.schema_directives import Key
+from strawberry.types import Info
 
+from federation.errors import BadInput
 from federation.policies.catalogue import FIXED_FIELDS
 from federation.policies.rules import Policy, default_policy
 from federation.policies.tiers import SCOPED_TIERS, Formula, scope_for
@@ -38,6 +41,21 @@ class Flavour:
 
     federated: bool = False
     directives: bool = True
+
+
+class _Subgraph(FederationSchema):
+    """A schema for a gateway; what it asks of no record is bad input, and nothing that broke here."""
+
+    def entities_resolver(self, info: Info, representations: list[FederationAny]) -> list[FederationAny]:
+        for each in representations:
+            told: dict[str, Any] = each if isinstance(each, dict) else {}
+            made = self.schema_converter.type_map.get(str(told.get("__typename")))
+            keyed = set(told) == {"__typename", "id"} and isinstance(told["id"], str)
+            if not keyed or not hasattr(
+                getattr(made.definition, "origin", None) if made else None, "resolve_reference"
+            ):
+                raise BadInput("A representation is the `__typename` of a record type and an `id`.")
+        return super().entities_resolver(info, representations)
 
 
 def build_schema(
@@ -76,9 +94,7 @@ def build_schema(
     mutation = catalog.add("Mutation", "All that can be written.", mutation_slots(registry, codes, writes))
     types = [catalog.names[kind.graphql] for kind in registry.values()]
     if flavour.federated:
-        return FederationSchema(
-            query, mutation, types=types, config=catalog.config(), federation_version=FEDERATION_VERSION
-        )
+        return _Subgraph(query, mutation, types=types, config=catalog.config(), federation_version=FEDERATION_VERSION)
     return strawberry.Schema(query, mutation, types=types, config=catalog.config())
 
 
