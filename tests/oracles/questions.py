@@ -281,7 +281,8 @@ class Questions:
             yield Question("_entities", f"select {kind.graphql}", query % inner, {"r": told})
         other = [{"__typename": "Notice", "id": rec.gid} for rec in self.records[:2]]
         yield Question("_entities", "none", query % "{ __typename }", {"r": other})
-        yield Question("_entities", "none at all", query % "{ __typename }", {"r": [{"__typename": SECRET_INPUT}]})
+        for number, wrong in enumerate(({"__typename": SECRET_INPUT}, {"__typename": "Resource"}, 7)):
+            yield Question("_entities", f"none at all {number}", query % "{ __typename }", {"r": [wrong]})
 
     def _terms(self, made: Any) -> Iterator[Question]:
         kind: Any = get_named_type(made.args["list"].type)

@@ -10,9 +10,8 @@ import orjson
 import pytest
 
 from federation.policies.tiers import Tier
-from federation.schema.endpoint import GraphQLEndpoint
 from oracles.checks import Expected
-from oracles.decode import cell_tokens, sqlite_cells
+from oracles.decode import cell_tokens
 from oracles.network import Said, changes, reconcile, standing
 from oracles.questions import Question, Questions
 from oracles.schemas import endpoint_of
@@ -28,6 +27,8 @@ VIEWERS = {
     "client-narrow": Sees("peer-narrow", everyone(Tier.PARTNER), "none", NARROWED, peer=True),
 }
 EXCHANGING = ("peer-community", "peer-partner")
+PROBING = ("public", "client-mixed", "client-narrow")
+"""Who also puts every filter, order and word."""
 
 
 @pytest.fixture(scope="session")
@@ -40,24 +41,15 @@ def first_home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) 
 
 
 def questions_of(twin: Twin, records: list, name: str) -> list[Question]:  # type: ignore[type-arg]
-    """What a viewer asks: everything once, but of filters, orders and words each viewer takes its part."""
-    endpoint: GraphQLEndpoint = endpoint_of(twin.node)
-    part = list(VIEWERS).index(name)
+    """What a viewer asks: everything once; of filters, orders and words each of those who probe takes its part."""
+    every = Questions(endpoint_of(twin.node)._core, records).everything()
+    part = PROBING.index(name) if name in PROBING else None
     found = []
-    for number, question in enumerate(Questions(endpoint._core, records).everything()):
+    for number, question in enumerate(every):
         probing = question.name.startswith(("filter", "order", "word")) or question.root == "node"
-        if not probing or number % len(VIEWERS) == part:
+        if not probing or number % len(PROBING) == part:
             found.append(question)
     return found
-
-
-def ask(twin: Twin, questions: list[Question], name: str) -> None:
-    """All that a viewer does, with writes in between that are hidden from it in the second world alone."""
-    caller = twin.caller
-    assert caller is not None
-    for question in questions:
-        caller.post("/graphql", question.body)
-    follow(twin, None)
 
 
 def follow(twin: Twin, after: str | None) -> str | None:
@@ -80,7 +72,8 @@ def live(twin: Twin, name: str, questions: list[Question], between: Callable[[],
     """One life of a viewer beside a node."""
     caller = twin.caller
     assert caller is not None
-    ask(twin, questions, name)
+    for question in questions:
+        caller.post("/graphql", question.body)
     cursor = follow(twin, None)
     at = None
     if name in EXCHANGING:
@@ -99,8 +92,8 @@ def live(twin: Twin, name: str, questions: list[Question], between: Callable[[],
         reconcile(caller, "again")
 
 
-def compare(one: Twin, other: Twin, questions: Sequence[Question]) -> None:
-    """Fails with the answers that differ."""
+def differences(one: Twin, other: Twin, questions: Sequence[Question]) -> list[str]:
+    """The answers that differ, each with the place where it does."""
     bodies = {question.body: question for question in questions}
     found = []
     for said, twin_said in zip(one.heard, other.heard, strict=True):
@@ -108,6 +101,12 @@ def compare(one: Twin, other: Twin, questions: Sequence[Question]) -> None:
         where = f"{said.method} {said.url} {asked.root + ' ' + asked.name if asked else said.asked[:80]!r}"
         if said.whole != twin_said.whole:
             found.append(f"{where}: {first_difference(said, twin_said)}")
+    return found
+
+
+def compare(one: Twin, other: Twin, questions: Sequence[Question]) -> None:
+    """Fails with the answers that differ."""
+    found = differences(one, other, questions)
     assert not found, f"{len(found)} answers differ:\n" + "\n".join(found[:12])
     assert len(one.heard) > 50
 
@@ -166,10 +165,7 @@ def open_copy(home: Path, to: Path, records: list) -> Twin:  # type: ignore[type
 def assert_different(one: Twin, other: Twin, sees: Sees) -> None:
     """The twins differ: most of what the viewer must not see stands in one of them alone."""
     hidden = Expected(one.records, sees)
-    held = [
-        frozenset().union(*cell_tokens(sqlite_cells(twin.node.settings.home / "node.db")).values())
-        for twin in (one, other)
-    ]
+    held = [frozenset().union(*cell_tokens(twin.cells()).values()) for twin in (one, other)]
     secret = (hidden.universe - hidden.allowed) & held[0]
     assert len(secret - held[1]) > len(secret) / 2
     assert held[1] - held[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from federation.peers import agreements
 from federation.policies.tiers import Tier
 from federation.records.base import FieldSpec
 from federation.records.registry import RECORD_TYPES
+from oracles.decode import postgresql_cells, sqlite_cells
 from oracles.network import Caller, Light, Network, Open, Said, agree, client_of, scopes_of
 from oracles.stage import joined, with_public_scopes
 from oracles.worlds import (
@@ -60,6 +61,11 @@ class Twin:
     def close(self) -> None:
         self.node.close()
         self.network.close()
+
+    def cells(self) -> Iterable[tuple[str, str, Any]]:
+        """Everything that the database holds."""
+        url = self.node.settings.database_url
+        return sqlite_cells(self.node.settings.home / "node.db") if url is None else postgresql_cells(url)
 
 
 def id_of(*parts: object) -> bytes:
@@ -164,7 +170,8 @@ def _siblings(code: str) -> Sequence[str]:
 
 
 def build(home: Path, sees: Sees | None) -> Twin:
-    """A world in a fresh home: the first one without `sees`, and its twin for that viewer with it."""
+    """A world in a fresh home: the first one without `sees`, and its twin for that viewer with it. What they share is
+    written at the same moments, and received in the same order."""
     clock, network = Clock(), Network()
     node = joined(open_home(home, clock), network)
     twin = Twin(network, clock, node, [])
@@ -179,7 +186,7 @@ def build(home: Path, sees: Sees | None) -> Twin:
     for key, kind in RECORD_TYPES.items():
         if sees is not None:
             add_hidden(twin, mint, key, documents)
-        for variant in OWN:
+        for variant in OWN if sees is None else (*OWN[-2::-1], OWN[-1]):  # nobody sees in which order they came
             document = documents[key, variant]
             own = Rec(key, variant, kind.normalise(document, CONTEXT), **_own_facts(key, variant))
             if sees is not None:
