@@ -174,8 +174,8 @@ def _of_exports(run: Run) -> None:
 
 
 def _told(run: Run, types: Iterable[str], *without: str) -> frozenset[str]:
-    """The tokens of the documents of own records, sealed fields too."""
-    records = [rec for rec in run.stage.records if rec.own and rec.type in types]
+    """The tokens of the documents of own records that were not withdrawn, sealed fields too."""
+    records = [rec for rec in run.stage.records if rec.own and rec.type in types and rec.status != "withdrawn"]
     told = [{name: value for name, value in rec.document.items() if name not in without} for rec in records]
     return tokens(orjson.dumps(told).decode()) & run.drive.universe
 
