@@ -92,6 +92,7 @@ class Questions:
     def __init__(self, schema: GraphQLSchema, records: Sequence[Rec]) -> None:
         self.schema = schema
         self.records = records
+        self.types = {key: kind for key, kind in RECORD_TYPES.items() if any(rec.type == key for rec in records)}
         query = schema.query_type
         assert query is not None
         self.roots = query.fields
@@ -240,7 +241,7 @@ class Questions:
         return [[each] for each in given] if many else given
 
     def _searches(self) -> Iterator[Question]:
-        for key, kind in RECORD_TYPES.items():
+        for key, kind in self.types.items():
             fields = selection(self.schema, self.schema.type_map[kind.graphql])
             inner = f"{{ __typename id ... on {kind.graphql} {fields} }}"
             yield Question(
@@ -274,7 +275,7 @@ class Questions:
     def _entities(self) -> Iterator[Question]:
         """All records of each type as a gateway asks for them; one by another type's name; one that is none."""
         query = "query($r: [_Any!]!) { _entities(representations: $r) %s }"
-        for key, kind in RECORD_TYPES.items():
+        for key, kind in self.types.items():
             made: Any = self.schema.type_map[kind.graphql]
             inner = f"{{ __typename ... on {kind.graphql} {selection(self.schema, made)} }}"
             told = [{"__typename": kind.graphql, "id": rec.gid} for rec in self.records if rec.type == key]

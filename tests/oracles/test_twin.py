@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -12,27 +13,28 @@ import pytest
 from federation.policies.tiers import Tier
 from oracles.checks import Expected
 from oracles.decode import cell_tokens
-from oracles.network import Said, changes, reconcile, standing
+from oracles.faults import FAULTS
+from oracles.network import Network, Said, changes, reconcile, standing
 from oracles.questions import Question, Questions
 from oracles.schemas import endpoint_of
-from oracles.stage import MIXED, NARROWED
+from oracles.stage import MIXED, NARROWED, joined
 from oracles.twins import Twin, build, copy_home, enter, write_hidden, write_visible
-from oracles.worlds import Clock, Sees, everyone, make_home
+from oracles.worlds import Clock, Rec, Sees, everyone, make_home, open_home
 
 VIEWERS = {
     "public": Sees("public", everyone(Tier.OPEN)),
     "client-mixed": Sees("client-mixed", MIXED),
     "peer-community": Sees("peer-community", everyone(Tier.COMMUNITY), "none", peer=True),
     "peer-partner": Sees("peer-partner", everyone(Tier.PARTNER), "foreign_state", peer=True),
-    "client-narrow": Sees("peer-narrow", everyone(Tier.PARTNER), "none", NARROWED, peer=True),
+    "peer-narrow": Sees("peer-narrow", everyone(Tier.PARTNER), "none", NARROWED, peer=True),
 }
 EXCHANGING = ("peer-community", "peer-partner")
-PROBING = ("public", "client-mixed", "client-narrow")
+PROBING = ("public", "client-mixed", "peer-narrow")
 """Who also puts every filter, order and word."""
 
 
 @pytest.fixture(scope="session")
-def first_home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> tuple[Path, list]:  # type: ignore[type-arg]
+def first_home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> tuple[Path, list[Rec]]:
     """The home of the first world, closed, and its records."""
     home = make_home(tmp_path_factory.mktemp("first"), "river", Clock(), sqlite_template, place_k=1)
     twin = build(home, None)
@@ -40,7 +42,7 @@ def first_home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) 
     return home, twin.records
 
 
-def questions_of(twin: Twin, records: list, name: str) -> list[Question]:  # type: ignore[type-arg]
+def questions_of(twin: Twin, records: list[Rec], name: str) -> list[Question]:
     """What a viewer asks: everything once; of filters, orders and words each of those who probe takes its part."""
     every = Questions(endpoint_of(twin.node)._core, records).everything()
     part = PROBING.index(name) if name in PROBING else None
@@ -128,13 +130,16 @@ def closing() -> Iterator[list[Twin]]:
         twin.close()
 
 
+def play(one: Twin, other: Twin, sees: Sees, questions: list[Question]) -> None:
+    """The same life of a viewer beside each of two worlds."""
+    for twin in (one, other):
+        enter(twin, sees)
+        live(twin, sees.name, questions, lambda twin=twin: write_hidden(twin, sees) if twin is other else None)  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("name", VIEWERS)
 def test_what_is_hidden_changes_no_byte_of_any_answer(
-    tmp_path: Path,
-    sqlite_template: Path,
-    first_home: tuple[Path, list],
-    closing: list[Twin],
-    name: str,  # type: ignore[type-arg]
+    tmp_path: Path, sqlite_template: Path, first_home: tuple[Path, list[Rec]], closing: list[Twin], name: str
 ) -> None:
     sees = VIEWERS[name]
     home, records = first_home
@@ -143,19 +148,35 @@ def test_what_is_hidden_changes_no_byte_of_any_answer(
     other = build(make_home(tmp_path / "other", "river", Clock(), sqlite_template, place_k=1), sees)
     closing.append(other)
     assert_different(one, other, sees)
-    for twin in (one, other):
-        enter(twin, sees)
-        questions = questions_of(twin, records, name)
-        live(twin, name, questions, lambda twin=twin: write_hidden(twin, sees) if twin is other else None)  # type: ignore[misc]
+    questions = questions_of(one, records, name)
+    play(one, other, sees, questions)
     compare(one, other, questions)
 
 
-def open_copy(home: Path, to: Path, records: list) -> Twin:  # type: ignore[type-arg]
-    """The first world once more."""
-    from oracles.network import Network
-    from oracles.stage import joined
-    from oracles.worlds import open_home
+def test_what_is_hidden_changes_no_byte_on_postgresql(
+    tmp_path: Path, sqlite_template: Path, postgres_pool: Any, closing: list[Twin]
+) -> None:
+    sees, urls = VIEWERS["peer-community"], [postgres_pool.take(), postgres_pool.take()]
+    one, other = [
+        build(make_home(tmp_path / str(at), "river", Clock(), sqlite_template, place_k=1, database_url=url), who)
+        for at, (url, who) in enumerate(zip(urls, (None, sees), strict=True))
+    ]
+    try:
+        assert_different(one, other, sees)
+        found = [each for each in questions_of(one, one.records, "client-mixed") if each.root in ON_POSTGRESQL]
+        play(one, other, sees, found)
+        compare(one, other, found)
+    finally:
+        for twin, url in zip((one, other), urls, strict=True):
+            twin.close()
+            postgres_pool.give_back(url)
 
+
+ON_POSTGRESQL = ("resources", "needs", "search", "node", "changes", "opportunities")
+
+
+def open_copy(home: Path, to: Path, records: list[Rec]) -> Twin:
+    """The first world once more."""
     clock, network = Clock(), Network()
     to.parent.mkdir(parents=True)
     node = joined(open_home(copy_home(home, to), clock), network)
@@ -169,3 +190,37 @@ def assert_different(one: Twin, other: Twin, sees: Sees) -> None:
     secret = (hidden.universe - hidden.allowed) & held[0]
     assert len(secret - held[1]) > len(secret) / 2
     assert held[1] - held[0]
+
+
+# The twin's own power
+
+
+FAULTY_TYPES = ("network", "resource", "need")
+ASKED = {
+    "counts_are_of_what_is_stored": ("resources", "select"),
+    "lists_are_in_the_order_of_arrival": ("resources", "edges"),
+    "an_error_tells_what_may_not_be_seen": ("node", "resource"),
+    "the_search_looks_into_hidden_text": ("search", "word"),
+    "costs_grow_with_what_is_stored": ("resources", "page"),
+}
+"""What is asked where a fault is looked for: root field and how the names of questions begin; of the others the
+exchange and the feed tell."""
+
+
+@pytest.mark.parametrize("fault", [None, *FAULTS])
+def test_a_planted_fault_is_noticed(
+    tmp_path: Path, sqlite_template: Path, closing: list[Twin], monkeypatch: pytest.MonkeyPatch, fault: str | None
+) -> None:
+    """And without one nothing is, so that it is the fault that is noticed."""
+    sees = VIEWERS["peer-narrow" if fault == "the_search_looks_into_hidden_text" else "peer-community"]
+    if fault is not None:
+        FAULTS[fault](monkeypatch)
+    for at, who in enumerate((None, sees)):
+        home = make_home(tmp_path / str(at), "river", Clock(), sqlite_template, place_k=1)
+        closing.append(build(home, who, FAULTY_TYPES))
+    one, other = closing
+    every = Questions(endpoint_of(one.node)._core, one.records).by_root()
+    wanted = ASKED.values() if fault is None else [ASKED.get(fault, ("resources", "page"))]
+    found = [each for root, begin in wanted for each in every[root] if each.name.startswith(begin)]
+    play(one, other, sees, found)
+    assert bool(differences(one, other, found)) == (fault is not None)

@@ -52,6 +52,7 @@ class Twin:
     caller: Caller | None = None
     lights: dict[str, Light] = field(default_factory=dict)
     begun: int = 0
+    types: tuple[str, ...] = tuple(RECORD_TYPES)
 
     @property
     def heard(self) -> list[Said]:
@@ -169,12 +170,12 @@ def _siblings(code: str) -> Sequence[str]:
     ]
 
 
-def build(home: Path, sees: Sees | None) -> Twin:
+def build(home: Path, sees: Sees | None, types: tuple[str, ...] = tuple(RECORD_TYPES)) -> Twin:
     """A world in a fresh home: the first one without `sees`, and its twin for that viewer with it. What they share is
     written at the same moments, and received in the same order."""
     clock, network = Clock(), Network()
     node = joined(open_home(home, clock), network)
-    twin = Twin(network, clock, node, [])
+    twin = Twin(network, clock, node, [], types=types)
     who = Light("delta", network, clock)
     who.join(node)
     agree(node, "delta", ["resource:open"])
@@ -183,7 +184,8 @@ def build(home: Path, sees: Sees | None) -> Twin:
     sender = Foreign("delta", who.keys)
     pid = agreements.partner(node.database, "delta").pid
     puts = []
-    for key, kind in RECORD_TYPES.items():
+    for key in types:
+        kind = RECORD_TYPES[key]
         if sees is not None:
             add_hidden(twin, mint, key, documents)
         for variant in OWN if sees is None else (*OWN[-2::-1], OWN[-1]):  # nobody sees in which order they came
@@ -264,7 +266,7 @@ def write_hidden(twin: Twin, sees: Sees) -> None:
             if name == "translations" or (name != "originals" and sees.steps(rec).get(name) != "exact")
         }
         node.intake.amend(operator, rec.gid, fields, confirm=True)
-    for key in RECORD_TYPES:
+    for key in twin.types:
         document = document_of(mint, RECORD_TYPES[key])
         made = write_own(node, mint, twin.clock, key, "draft", id=id_of("late", key), document=document)
         node.intake.amend(operator, made.gid, {"handling": "TLP:RED"}, confirm=True)
@@ -290,7 +292,7 @@ def write_visible(twin: Twin) -> None:
         if rec.own and rec.variant == "clear":
             node.intake.amend(operator, rec.gid, {"valid_until": "2199-01-02", "language": "en"}, confirm=True)
     mint = Mint("new")
-    for key in RECORD_TYPES:
+    for key in twin.types:
         write_own(
             node, mint, twin.clock, key, "clear", id=id_of("new", key), document=document_of(mint, RECORD_TYPES[key])
         )
