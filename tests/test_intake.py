@@ -255,6 +255,26 @@ def test_what_comes_back_has_a_higher_number(node: Node) -> None:
     assert open_only == (2, 0, 0)
 
 
+@pytest.mark.parametrize("before", ["TLP:GREEN", "TLP:AMBER", "TLP:AMBER+STRICT", "TLP:RED"])
+def test_a_record_that_is_seen_for_the_first_time_tells_nothing_of_its_past(node: Node, before: str) -> None:
+    gid = node.create("resource", handling=before)
+    node.intake.amend(STEWARD, gid, {"title": "Changed while it was hidden"})
+    node.intake.amend(STEWARD, gid, {"handling": "TLP:CLEAR"})
+    assert of_class(node.row(gid, "resource").revisions, (1, 0, 0)) == (1, 0, 0)
+    node.intake.amend(STEWARD, gid, {"handling": "TLP:RED"})
+    node.intake.amend(STEWARD, gid, {"handling": "TLP:CLEAR"})
+    assert of_class(node.row(gid, "resource").revisions, (1, 0, 0)) == (2, 0, 0)
+
+
+def test_no_number_falls_when_more_may_see_a_record(node: Node) -> None:
+    gid = node.create("resource", handling="TLP:GREEN")
+    for title in ("One", "Two", "Three"):
+        node.intake.amend(STEWARD, gid, {"title": title})
+    assert node.revisions(gid, "resource") == (0, 4, 1)
+    node.intake.amend(STEWARD, gid, {"handling": "TLP:CLEAR"})
+    assert node.revisions(gid, "resource") == (1, 5, 2)
+
+
 def test_a_step_counts_by_the_policy_in_force(node: Node) -> None:
     gid = node.create("resource")
     node.policy = load_policy('[resource]\nrenewable = "partner"\n', catalogue())

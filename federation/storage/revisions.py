@@ -27,6 +27,8 @@ Masks: TypeAlias = tuple[int, int, int]
 _Counts: TypeAlias = dict[str, dict[str, int]]
 _WHOLE = ""
 """Stands for the record itself: it came back, or its handling changed."""
+_LOWEST = "lowest"
+"""Under this stands the lowest handling under which the record was shared before its handling changed."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def of_class(kept: str | None, seen: Masks) -> Revisions:
     if kept is None:
         return int(seen[0] != 0), int(seen[1] != 0), int(seen[2] != 0)
     counts = _read(kept)
-    open_, community, partner = (1 + _total(counts, tier, seen[tier]) if seen[tier] else 0 for tier in SCOPED_TIERS)
+    upto = (seen[0], seen[0] | seen[1], seen[0] | seen[1] | seen[2])  # a step may have been at a higher tier before
+    open_, community, partner = (1 + _total(counts, tier, upto[tier]) if seen[tier] else 0 for tier in SCOPED_TIERS)
     return open_, community, partner
 
 
@@ -64,14 +67,16 @@ def count(kept: str | None, before: Facts | None, after: Facts, changed: int, la
         return Counted(None, ("new",))
     if after.status != SHARED or after.handling > Tier.PARTNER:
         seen = before.status == SHARED and before.handling <= Tier.PARTNER
+        if seen and before.handling != after.handling:
+            counts = _read(kept)
+            counts[_LOWEST] = {_WHOLE: _lowest(counts, before)}
+            kept = _written(counts)
         return Counted(kept, ("gone",) if seen else ())
     counts = _read(kept)
     if before.status == DRAFT:
         return Counted(kept, ("shared",))
     if before.status != SHARED or before.handling != after.handling:
-        _add(counts, after.handling, _WHOLE)
-        lower = min(before.handling, after.handling)
-        return Counted(_written(counts), (before.status, before.handling, after.handling, _total(counts, lower, -1)))
+        return _moved(counts, before, after)
     told: tuple[object, ...] = ()
     for tier, mask in enumerate(tier_masks(type_key, labels, after.handling)):
         for bit in _bits(mask & changed):
@@ -79,6 +84,27 @@ def count(kept: str | None, before: Facts | None, after: Facts, changed: int, la
         if mask & changed and not told:
             told = ("changed", tier, _total(counts, tier, -1))
     return Counted(_written(counts), told)
+
+
+def _moved(counts: _Counts, before: Facts, after: Facts) -> Counted:
+    """Counts a record that came back, or whose handling changed. Whoever could never see it before begins as with any
+    new record, so that its number does not tell that there was one."""
+    if before.status != SHARED:
+        _add(counts, after.handling, _WHOLE)
+    else:
+        lowest = _lowest(counts, before)
+        if lowest <= Tier.PARTNER:
+            counts[_LOWEST] = {_WHOLE: min(lowest, after.handling)}
+            _add(counts, max(lowest, after.handling), _WHOLE)
+        if after.handling < lowest:
+            return Counted(_written(counts), ("shared",))
+    lower = min(before.handling, after.handling)
+    return Counted(_written(counts), (before.status, before.handling, after.handling, _total(counts, lower, -1)))
+
+
+def _lowest(counts: _Counts, before: Facts) -> int:
+    """The lowest handling under which a record that is shared was ever shared."""
+    return min(before.handling, counts.get(_LOWEST, {}).get(_WHOLE, before.handling))
 
 
 def written(revisions: Revisions) -> str:
