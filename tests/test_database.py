@@ -101,6 +101,37 @@ def test_reads_cannot_write(database: Database) -> None:
     assert keys(database) == []
 
 
+def test_a_trial_shows_what_would_be_and_keeps_nothing(database: Database) -> None:
+    put(database, "a")
+    with database.trial():
+        put(database, "b")
+        with pytest.raises(IntegrityError):
+            put(database, "a")
+        put(database, "c")
+        with database.pen() as raw:
+            raw.execute("INSERT INTO meta (key, value) VALUES ('d', 'v')")
+        assert keys(database) == ["a", "b", "c", "d"]
+        with database.reader() as reader:
+            assert reader.execute("SELECT count(*) FROM meta").fetchone()[0] == 4
+        assert database.erase()
+    assert keys(database) == ["a"]
+    put(database, "e")
+    assert keys(database) == ["a", "e"]
+
+
+def test_a_trial_that_fails_keeps_nothing_either(database: Database) -> None:
+    def fail() -> None:
+        with database.trial():
+            put(database, "a")
+            raise RuntimeError("crash")
+
+    with pytest.raises(RuntimeError, match="crash"):
+        fail()
+    assert keys(database) == []
+    put(database, "b")
+    assert keys(database) == ["b"]
+
+
 def test_a_reader_takes_parameters_in_its_own_style(database: Database) -> None:
     mark = {"named": ":it", "pyformat": "%(it)s"}[database.paramstyle]
     with database.reader() as reader:

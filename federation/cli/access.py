@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from federation.cli.options import HERE, Home, Json, Yes, node_at
+from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
 from federation.cli.output import Output
 from federation.cli.peer import split
 from federation.errors import BadInput
@@ -49,20 +49,24 @@ def add_client(
     key_file: Annotated[Path | None, typer.Option(help="Write the private key there instead of printing it.")] = None,
     home: Home = HERE,
     json: Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Registers a program and gives out its private key, once."""
-    out = Output(json)
+    out = Output(json, dry_run)
     if key_file and key_file.exists():
         raise BadInput(f"{key_file} exists; choose another name for the key.", field="key_file")
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         made = clients.add_client(node.database, node.world, name, frozenset(split(scopes)), node.scopes)
         key = dict(made.private_jwk)
-        if key_file:
+        if key_file and not dry_run:
             try:
                 write_private(key_file, orjson.dumps(key))
             except OSError:
                 clients.revoke_client(node.database, node.world, made.client_id)  # nobody has its key
                 raise
+    if dry_run:  # neither key nor id is kept
+        out.result({"scopes": list(made.scopes)}, f"a client with {', '.join(made.scopes)}")
+        return
     result: dict[str, object] = {"client_id": made.client_id, "scopes": list(made.scopes)}
     result |= {"key_file": str(key_file)} if key_file else {"private_jwk": key}
     shown = f"private key in {key_file}" if key_file else orjson.dumps(key).decode()
@@ -81,13 +85,19 @@ def list_clients(home: Home = HERE, json: Json = False) -> None:
 
 @client_app.command("revoke")
 def revoke_client(
-    client_id: Annotated[str, typer.Argument()], home: Home = HERE, json: Json = False, yes: Yes = False
+    client_id: Annotated[str, typer.Argument()],
+    home: Home = HERE,
+    json: Json = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Ends a program's access at once, with all its tokens."""
-    Output(json).confirm(f"Revoke {client_id}?", yes=yes)
-    with node_at(home) as node:
+    Output(json, dry_run).confirm(f"Revoke {client_id}?", yes=yes)
+    with node_at(home, dry_run=dry_run) as node:
         clients.revoke_client(node.database, node.world, client_id)
-    Output(json).result({"client_id": client_id, "revoked": True}, f"{client_id} is revoked; its tokens are dead.")
+    Output(json, dry_run).result(
+        {"client_id": client_id, "revoked": True}, f"{client_id} is revoked; its tokens are dead."
+    )
 
 
 @token_app.command("issue")
@@ -97,13 +107,15 @@ def issue_token(
     days: Annotated[int, typer.Option(min=1, max=366)] = 90,
     home: Home = HERE,
     json: Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Makes a Bearer token for scripts; it can open published fields only."""
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         text, token_id = personal.issue_personal_token(
             node.database, node.world, name, frozenset(split(scopes)), node.scopes, days
         )
-    Output(json).result({"token": text, "token_id": token_id}, text)
+    told = f"a token for {days} days" if dry_run else text
+    Output(json, dry_run).result({} if dry_run else {"token": text, "token_id": token_id}, told)
 
 
 @token_app.command("list")
@@ -115,8 +127,13 @@ def list_tokens(home: Home = HERE, json: Json = False) -> None:
 
 
 @token_app.command("revoke")
-def revoke_token(token_id: Annotated[str, typer.Argument()], home: Home = HERE, json: Json = False) -> None:
+def revoke_token(
+    token_id: Annotated[str, typer.Argument()],
+    home: Home = HERE,
+    json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
     """Ends a personal token at once."""
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         personal.revoke_personal_token(node.database, node.world, token_id)
-    Output(json).result({"token_id": token_id, "revoked": True}, f"{token_id} is revoked.")
+    Output(json, dry_run).result({"token_id": token_id, "revoked": True}, f"{token_id} is revoked.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing, nullcontext
 from typing import Annotated
 
 import typer
 
 from federation.cli.moving import move_database
-from federation.cli.options import HERE, Home, Json, Yes
+from federation.cli.options import HERE, DryRun, Home, Json, Yes
 from federation.cli.output import FINDINGS, Output
 from federation.settings import Settings, load_settings
 from federation.storage.backup import back_up
@@ -24,16 +25,16 @@ def _key(settings: Settings) -> bytes | None:
 
 
 @app.command()
-def upgrade(home: Home = HERE, json: Json = False) -> None:
+def upgrade(home: Home = HERE, json: Json = False, dry_run: DryRun = False) -> None:
     """Brings the tables to this version, after a backup."""
     settings, _ = load_settings(home)
-    database = open_database(settings.effective_database_url, _key(settings))
-    try:
-        kept = back_up(database, settings.home, real_world())
-        migrate(database)
-    finally:
-        database.close()
-    Output(json).result({"backup": str(kept) if kept else None}, "The database is up to date.")
+    kept = None
+    with closing(open_database(settings.effective_database_url, _key(settings))) as database:
+        if not dry_run:
+            kept = back_up(database, settings.home, real_world())
+        with database.trial() if dry_run else nullcontext():
+            migrate(database)
+    Output(json, dry_run).result({"backup": str(kept) if kept else None}, "The database is up to date.")
 
 
 @app.command()

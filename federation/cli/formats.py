@@ -17,7 +17,6 @@ from federation.cli.reading import own_records
 from federation.cli.record import type_named
 from federation.errors import BadInput
 from federation.formats.csv_records import write_csv
-from federation.formats.hsds import documents, read_package
 from federation.formats.imports import ImportOptions, ImportReport
 from federation.formats.jsonlines import write_records
 
@@ -57,13 +56,8 @@ def import_directory(
         out.note(
             "Without --expectations only offers whose source says how to apply are shared; the others stay drafts."
         )
-    with node_at(home) as node:
-        if dry_run:
-            report = ImportReport()
-            for item in out.tracked("reading", documents(read_package(file), options, node.keys.secret, node.codes)):
-                report.read(item)
-        else:
-            report = import_hsds(node, file, options, share=share, tracked=lambda rows: out.tracked("import", rows))
+    with node_at(home, dry_run=dry_run) as node:
+        report = import_hsds(node, file, options, share=share, tracked=lambda rows: out.tracked("import", rows))
     _tell(out, report, dry_run)
 
 
@@ -78,10 +72,11 @@ def import_table(
     confirm: Annotated[bool, typer.Option("--confirm", help="Confirm warnings about personal details.")] = False,
     home: Home = HERE,
     json: Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Takes in a CSV file whose header names the fields of one type; rows with personal details need --confirm."""
     out = Output(json)
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         report = import_csv(
             node,
             file,
@@ -91,7 +86,7 @@ def import_table(
             confirm=confirm,
             tracked=lambda rows: out.tracked("import", rows),
         )
-    _tell(out, report, False)
+    _tell(out, report, dry_run)
 
 
 def _tell(out: Output, report: ImportReport, dry_run: bool) -> None:

@@ -18,7 +18,7 @@ from federation.node import Node, create_home
 from federation.peers import agreements
 from federation.peers.agreements import Partner
 from federation.peers.loop import Pulled, alone_with, note
-from federation.settings import FILE_NAME
+from federation.settings import FILE_NAME, planned_settings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,8 +37,11 @@ def init(
     """Makes a node home: settings, keys and database. What is there already is never overwritten."""
     if (home / FILE_NAME).exists():
         raise BadInput(f"{home / FILE_NAME} exists; this is a node home already.")
-    if not dry_run:
-        create_home(home, {"name": name, "url": url, "scope": scope})
+    values = {"name": name, "url": url, "scope": scope}
+    if dry_run:
+        planned_settings(home, values)
+    else:
+        create_home(home, values)
     done = "would be" if dry_run else "is"
     Output(json).result(
         {"home": str(home), "name": name, "url": url, "dry_run": dry_run},

@@ -4,7 +4,7 @@ command that opens none, or only explains itself, does not wait for that."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +25,9 @@ HERE = Path()
 
 
 @contextmanager
-def node_at(home: Path, **flags: object) -> Iterator[Node]:
-    """The node at `home`, opened for one command and closed after it. Raises SettingsInvalid, PolicyInvalid."""
+def node_at(home: Path, *, dry_run: bool = False, **flags: object) -> Iterator[Node]:
+    """The node at `home`, opened for one command and closed after it; with `dry_run` nothing that it writes is kept.
+    Raises SettingsInvalid."""
     from federation.node import open_node
     from federation.settings import load_settings
     from federation.telemetry import configure_logging
@@ -35,6 +36,7 @@ def node_at(home: Path, **flags: object) -> Iterator[Node]:
     configure_logging("warning" if settings.log_level == "info" else settings.log_level, json=False)
     node = open_node(settings)
     try:
-        yield node
+        with node.database.trial() if dry_run else nullcontext():
+            yield node
     finally:
         node.close()

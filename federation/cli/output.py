@@ -26,9 +26,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Output:
-    """Prints results on standard output and everything else on standard error."""
+    """Prints results on standard output and everything else on standard error. A result of a `dry_run` says so."""
 
     json: bool = False
+    dry_run: bool = False
 
     @property
     def _out(self) -> Console:
@@ -41,9 +42,10 @@ class Output:
     def result(self, value: Mapping[str, Any], sentence: str) -> None:
         """One result: the mapping as JSON, or the sentence for a person."""
         if self.json:
-            typer.echo(_json(value))
+            typer.echo(_json({**value, "dry_run": True} if self.dry_run else value))
         else:
-            self._out.print(_plain(sentence), markup=False)
+            told = f"Nothing was written. Without --dry-run it would be:\n{sentence}" if self.dry_run else sentence
+            self._out.print(_plain(told), markup=False)
 
     def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
         """A list: JSON array, or a table whose empty state says what to do next."""
@@ -80,9 +82,9 @@ class Output:
             self._err.print(_plain(f"{code}: {message}"), markup=False, style="red")
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Asks a person, who may end the command there, unless `--yes` was given. With `--json` nobody can be asked:
-        the command ends with exit 2."""
-        if yes:
+        """Asks a person, who may end the command there, unless `--yes` was given or nothing will be kept. With `--json`
+        nobody can be asked: the command ends with exit 2."""
+        if yes or self.dry_run:
             return
         if self.json:
             self.error(f"{question} With --json nobody is asked: add --yes.", code=NOT_CONFIRMED)

@@ -42,11 +42,16 @@ def split(listed: list[str]) -> list[str]:
 
 
 @app.command()
-def invite(home: Home = HERE, json: Json = False) -> None:
+def invite(
+    home: Home = HERE,
+    json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
     """Prints one invitation: send it to one network over a channel that you trust. It works once, for seven days."""
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         text = trust.invite(node.database, node.world, node.me)
-    Output(json).result({"invitation": text}, text)
+    told = "one invitation, made anew each time" if dry_run else text
+    Output(json, dry_run).result({} if dry_run else {"invitation": text}, told)
 
 
 @app.command()
@@ -81,11 +86,12 @@ def verify(
     words: Annotated[str, typer.Option(help="The eight words as the other side reads them out.")],
     home: Home = HERE,
     json: Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Confirms that the peer's words are the same as here: nobody stands between."""
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         who = trust.verify(node.database, node.me, name, words)
-    Output(json).result(described(who), f"{who.name} is verified.")
+    Output(json, dry_run).result(described(who), f"{who.name} is verified.")
 
 
 @app.command()
@@ -103,15 +109,9 @@ def grant(
 ) -> None:
     """Grants scopes to a peer for a purpose until a day; replaces what was granted before."""
     wanted, last, narrowing = split(scopes), _day(until), _narrowing(narrow or [])
-    with node_at(home) as node:
-        if dry_run:
-            agreements.partner(node.database, name)
-            Output(json).result(
-                {"name": name, "scopes": wanted, "dry_run": True}, f"{name} would get: {', '.join(wanted)}."
-            )
-            return
+    with node_at(home, dry_run=dry_run) as node:
         who = agreements.grant(node.database, node.world, node.catalogue, name, wanted, purpose, last, narrowing)
-    Output(json).result(described(who), f"{who.name} has {', '.join(sorted(who.scopes))} until {who.until}.")
+    Output(json, dry_run).result(described(who), f"{who.name} has {', '.join(sorted(who.scopes))} until {who.until}.")
 
 
 @app.command("set")
@@ -123,19 +123,28 @@ def describe(
     jurisdiction: Annotated[str | None, typer.Option(help="Country that hosts it, like KE, or unknown.")] = None,
     home: Home = HERE,
     json: Json = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Enters what you know of a peer; policies can ask for it. What is unknown fails every condition."""
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         who = agreements.describe(node.database, name, affiliation, jurisdiction)
-    Output(json).result(described(who), f"{who.name}: {who.affiliation or 'unknown'}, {who.jurisdiction or 'unknown'}.")
+    Output(json, dry_run).result(
+        described(who), f"{who.name}: {who.affiliation or 'unknown'}, {who.jurisdiction or 'unknown'}."
+    )
 
 
 @app.command()
-def rename(name: Name, wanted: Annotated[str, typer.Argument()], home: Home = HERE, json: Json = False) -> None:
+def rename(
+    name: Name,
+    wanted: Annotated[str, typer.Argument()],
+    home: Home = HERE,
+    json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
     """Calls a peer something else here."""
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         who = agreements.rename(node.database, name, wanted)
-    Output(json).result(described(who), f"{name} is called {who.name} now.")
+    Output(json, dry_run).result(described(who), f"{name} is called {who.name} now.")
 
 
 @app.command("list")
@@ -178,29 +187,45 @@ def show_holdings(name: Name, home: Home = HERE, json: Json = False) -> None:
 
 
 @app.command()
-def freeze(name: Name, home: Home = HERE, json: Json = False) -> None:
+def freeze(
+    name: Name,
+    home: Home = HERE,
+    json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
     """Answers a peer nothing at all, and asks it nothing, until `peer unfreeze`."""
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         who = agreements.freeze(node.database, name)
-    Output(json).result(described(who), f"{who.name} is frozen: it gets no token and no answer.")
+    Output(json, dry_run).result(described(who), f"{who.name} is frozen: it gets no token and no answer.")
 
 
 @app.command()
-def unfreeze(name: Name, home: Home = HERE, json: Json = False) -> None:
+def unfreeze(
+    name: Name,
+    home: Home = HERE,
+    json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
     """Goes on with a frozen peer as before."""
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         who = agreements.unfreeze(node.database, name)
-    Output(json).result(described(who), f"{who.name} is no longer frozen.")
+    Output(json, dry_run).result(described(who), f"{who.name} is no longer frozen.")
 
 
 @app.command()
-def revoke(name: Name, home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
+def revoke(
+    name: Name,
+    home: Home = HERE,
+    json: Json = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
     """Ends the agreement: at its next pull the peer is told to withdraw all that it holds from here."""
-    Output(json).confirm(f"End the agreement with {name}?", yes=yes)
-    with node_at(home) as node:
+    Output(json, dry_run).confirm(f"End the agreement with {name}?", yes=yes)
+    with node_at(home, dry_run=dry_run) as node:
         who = agreements.revoke(node.database, name)
         gone = node.puller.let_go()
-    Output(json).result(
+    Output(json, dry_run).result(
         described(who),
         f"{who.name} is revoked, and what came by it is removed here ({gone} records). Withdrawals are offered to it;"
         " what a dishonest receiver keeps cannot be known.",

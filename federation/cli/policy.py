@@ -114,7 +114,7 @@ def show_difference(file: File, home: Home = HERE, json: Json = False) -> None:
 @app.command()
 def apply(file: File, home: Home = HERE, json: Json = False, yes: Yes = False, dry_run: DryRun = False) -> None:
     """Puts a policy file in force, for the very next answer. A file that fails a check changes nothing."""
-    out = Output(json)
+    out = Output(json, dry_run)
     with _node_at(home, file) as node:
         policy = read_policy(node, file)
         before = node.policies.current()
@@ -129,18 +129,25 @@ def apply(file: File, home: Home = HERE, json: Json = False, yes: Yes = False, d
                 put_in_force(node, policy, before.version)
     out.result(
         {"version": policy.version, "changes": described, "applied": bool(changes) and not dry_run},
-        f"Policy {policy.version[:16]} {'would be' if dry_run else 'is'} in force.",
+        f"Policy {policy.version[:16]} is in force.",
     )
 
 
 @app.command()
-def rollback(home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
+def rollback(home: Home = HERE, json: Json = False, yes: Yes = False, dry_run: DryRun = False) -> None:
     """Puts the policy before this one back in force."""
-    Output(json).confirm("Go back to the policy before?", yes=yes)
+    out = Output(json, dry_run)
     with _node_at(home) as node:
         before, policy = node.policies.current(), node.policies.previous()
-        put_in_force(node, policy, before.version)
-    Output(json).result({"version": policy.version}, f"Policy {policy.version[:16]} is in force again.")
+        changes = diff(before, policy)
+        described = _described(node, changes)
+        if not json:
+            out.rows(COLUMNS, described, "That changes nothing.")
+        out.confirm("Go back to the policy before?", yes=yes)
+        if not dry_run:
+            put_in_force(node, policy, before.version)
+    told = f"Policy {policy.version[:16]} is in force again."
+    out.result({"version": policy.version, "changes": described}, told)
 
 
 @app.command()

@@ -74,18 +74,19 @@ def add(
     dry_run: DryRun = False,
 ) -> None:
     """Adds records from a JSON file, or amends those that it names; what is refused is reported, the rest goes in."""
-    out = Output(json)
+    out = Output(json, dry_run)
     records = read_records(file)
-    if dry_run:
-        out.result({"records": len(records), "dry_run": True}, f"{len(records)} records would be added.")
-        return
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         named = [_named(node, file.name, place, each) for place, each in enumerate(records, 1)]
         done = node.intake.import_many(node.operator, _incoming(named, share), confirm=confirm)
     ids = [gid for gid in done.gids if gid is not None]
     refused = _refused(named, done)
     lines = [f"Record {each['record']} of {file.name}: {each['problem']}" for each in refused]
-    out.result({"ids": ids, "refused": refused}, "\n".join([*ids, *lines]))
+    if dry_run:  # ids are given when records are kept
+        lines.insert(0, f"{len(ids)} records would be added.")
+        out.result({"records": len(ids), "refused": refused}, "\n".join(lines))
+    else:
+        out.result({"ids": ids, "refused": refused}, "\n".join([*ids, *lines]))
     if refused:
         raise typer.Exit(FINDINGS)
 
@@ -121,17 +122,30 @@ def _named(node: Node, file: str, place: int, record: Told | RowProblem) -> Name
 
 
 @app.command()
-def share(gid: Gid, home: Home = HERE, json: Json = False) -> None:
+def share(
+    gid: Gid,
+    home: Home = HERE,
+    json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
     """Shares a draft: from now on the policy decides who sees it."""
-    with node_at(home) as node:
+    with node_at(home, dry_run=dry_run) as node:
         node.intake.share(node.operator, gid)
-    Output(json).result({"id": gid, "status": "shared"}, f"{gid} is shared.")
+    Output(json, dry_run).result({"id": gid, "status": "shared"}, f"{gid} is shared.")
 
 
 @app.command()
-def withdraw(gid: Gid, home: Home = HERE, json: Json = False, yes: Yes = False) -> None:
+def withdraw(
+    gid: Gid,
+    home: Home = HERE,
+    json: Json = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
     """Withdraws a record: every peer that holds it is told to delete it."""
-    Output(json).confirm("Withdraw the record everywhere?", yes=yes)
-    with node_at(home) as node:
+    Output(json, dry_run).confirm("Withdraw the record everywhere?", yes=yes)
+    with node_at(home, dry_run=dry_run) as node:
         node.intake.withdraw(node.operator, gid)
-    Output(json).result({"id": gid, "status": "withdrawn"}, f"{gid} is withdrawn; peers delete it at their next pull.")
+    Output(json, dry_run).result(
+        {"id": gid, "status": "withdrawn"}, f"{gid} is withdrawn; peers delete it at their next pull."
+    )

@@ -48,6 +48,7 @@ class Database:
         self._readers = readers
         self._pen = SqlitePen(writing) if dialect == "sqlite" else PostgresPen(writing)
         self._turn = Lock()
+        self._trial: Connection | None = None
 
     @property
     def path(self) -> str | None:
@@ -61,8 +62,24 @@ class Database:
         On SQLite it begins IMMEDIATE and is the only one at a time. Raises Unavailable where the disk is full, the
         database is gone, or other writers took longer than half a minute; nothing is half written then.
         """
+        if self._trial is not None:
+            with spoken(), self._trial.begin_nested():
+                yield self._trial
+            return
         with self._in_turn(), spoken(), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """While it lasts, all writes are parts of one transaction that is never committed, and every read sees them: to
+        find out what would become of them. For one thread alone; other writers wait until it is over."""
+        with self._in_turn(), spoken(), self.engine.connect() as connection, connection.begin() as whole:
+            self._trial = connection
+            try:
+                yield
+            finally:
+                self._trial = None
+                whole.rollback()
 
     @contextmanager
     def pen(self, *, durable: bool = True, alone: bool = False) -> Iterator[Any]:
@@ -71,8 +88,12 @@ class Database:
         `alone`: one statement, which on SQLite is a transaction by itself. Not `durable`, on SQLite: what is written
         outlives the process, but perhaps not a loss of power, and waits for no disk.
         """
-        with self._in_turn(), spoken(), self._pen.taken(durable, alone) as connection:
-            yield connection
+        if self._trial is not None:
+            with self.write() as connection:
+                yield connection.connection.driver_connection
+            return
+        with self._in_turn(), spoken(), self._pen.taken(durable, alone) as raw:
+            yield raw
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -90,6 +111,10 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One snapshot for several statements (REPEATABLE READ on PostgreSQL); it cannot write."""
+        if self._trial is not None:
+            with spoken():
+                yield self._trial
+            return
         with spoken(), self._reading.begin() as connection:
             yield connection
 
@@ -99,6 +124,10 @@ class Database:
 
         Each statement is a snapshot of its own, with the time limit of the database: Unavailable beyond it.
         """
+        if self._trial is not None:
+            with spoken():
+                yield self._trial.connection.driver_connection
+            return
         with spoken(), self._readers.lent() as connection:
             yield connection
 
@@ -113,8 +142,10 @@ class Database:
 
         SQLite: the text indexes are merged, the file is vacuumed, the write-ahead log emptied. PostgreSQL: VACUUM FULL
         of `tables` (default: all that hold records); its own log keeps old bytes until it is reused. False if a reader
-        held the log for longer than `seconds`: call it again.
+        held the log for longer than `seconds`: call it again. In a trial there is nothing to remove.
         """
+        if self._trial is not None:
+            return True
         if self.dialect == "postgresql":
             with self.outside_transactions() as connection:
                 erasing.vacuum_full(connection, tables)

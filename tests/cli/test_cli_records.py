@@ -18,7 +18,7 @@ SMALL = Path(__file__).parents[1] / "data" / "hsds_small"
 def test_a_record_is_added_listed_shown_shared_and_withdrawn(cli: Cli, home: Path, record_file: Path) -> None:
     empty = cli("record", "list", home=home)
     assert (empty.code, empty.out) == (0, "No resource records yet. `record add FILE` puts some in.\n")
-    assert cli("record", "add", record_file, "--dry-run", "--json", home=home).json == {"records": 1, "dry_run": True}
+    assert cli("record", "add", record_file, "--dry-run", "--json", home=home).json["records"] == 1
     assert cli("record", "list", "--json", home=home).json == []
     (id,) = cli("record", "add", record_file, "--json", home=home).json["ids"]
     (row,) = cli("record", "list", "resource", "--json", home=home).json
