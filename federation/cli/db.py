@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.engine import make_url
 
 from federation.cli.moving import move_database
 from federation.cli.options import HERE, DryRun, Home, Json, Yes
 from federation.cli.output import FINDINGS, Output
-from federation.settings import Settings, load_settings
+from federation.settings import FILE_NAME, Settings, load_settings
 from federation.storage.backup import back_up
 from federation.storage.database import open_database
 from federation.storage.migrating import check as check_schema
@@ -59,11 +61,24 @@ def move(
     json: Json = False,
     yes: Yes = False,
 ) -> None:
-    """Copies everything into another, empty database; then set `database_url` to it. Stop the node first."""
+    """Copies everything into another, empty database, and says how to use that from then on. Stop the node first."""
     settings, _ = load_settings(home)
     Output(json).confirm("Is the node stopped?", yes=yes)
     out = Output(json)
     with out.progress("rows") as bar:
         task = bar.task_ids[0]
         copied = move_database(settings, target, lambda done: bar.update(task, completed=done))
-    out.result({"rows": copied}, f"{copied} rows are copied. Set `database_url` in federation.toml to use them.")
+    then = _how_to_use(settings, target)
+    out.result({"rows": copied, "next": then}, f"{copied} rows are copied. {then}")
+
+
+def _how_to_use(settings: Settings, target: str) -> str:
+    """What to change in the home so that the node uses the database into which it was copied."""
+    file, own = settings.home / FILE_NAME, settings.home / "node.db"
+    if not target.startswith("sqlite"):
+        key = " and remove database_key, which encrypts SQLite alone" if settings.database_key else ""
+        return f"To use them, set database_url in {file} to that address{key}."
+    place = make_url(target).database or ""
+    put = "" if Path(place).resolve() == own.resolve() else f"put {place} in the home as {own}"
+    removed = f"remove database_url from {file}" if settings.database_url else ""
+    return f"To use them, {' and '.join(step for step in (put, removed) if step)}."

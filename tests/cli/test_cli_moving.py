@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,9 @@ def test_a_node_moves_to_postgresql_is_served_by_two_processes_and_moves_back(
     done(home, "peer", "invite")
     before = everything(home)
 
-    assert done(home, "db", "move", empty_database, "--yes")["rows"] > 12
+    moved = done(home, "db", "move", empty_database, "--yes")
+    assert moved["rows"] > 12
+    assert moved["next"] == f"To use them, set database_url in {home / 'federation.toml'} to that address."
     assert commanded(home, "db", "move", empty_database, "--yes").refused("CONFLICT", "empty database")
     settings = home / "federation.toml"
     on_sqlite = settings.read_text()
@@ -109,10 +111,13 @@ def test_a_node_moves_to_postgresql_is_served_by_two_processes_and_moves_back(
     there = everything(home)
     assert len(there["records"]) == 18
     assert done(home, "audit", "verify") == []
-    back = f"sqlite:///{home / 'node.db'}"
-    assert done(home, "db", "move", back, "--yes")["rows"] > 18
+    back = done(home, "db", "move", f"sqlite:///{home / 'node.db'}", "--yes")
+    assert back["rows"] > 18
+    assert back["next"] == f"To use them, remove database_url from {home / 'federation.toml'}."
+    aside = done(home, "db", "move", f"sqlite:///{tmp_path / 'aside.db'}", "--yes")["next"]
+    assert aside.startswith(f"To use them, put {tmp_path / 'aside.db'} in the home as {home / 'node.db'} and remove ")
     settings.write_text(on_sqlite)
-    os.chmod(home / "node.db", 0o600)
+    assert stat.S_IMODE((home / "node.db").stat().st_mode) == 0o600
     assert everything(home) == there
     assert done(home, "db", "check") == []
     assert done(home, "audit", "verify") == []

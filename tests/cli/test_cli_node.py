@@ -178,6 +178,7 @@ def test_all_rows_move_into_another_database(cli: Cli, home: Path, record_file: 
     moved = cli("db", "move", f"sqlite:///{target}", "--yes", "--json", home=home)
     assert moved.code == 0
     assert moved.json["rows"] > 0
+    assert moved.json["next"] == f"To use them, put {target} in the home as {home / 'node.db'}."
     other = Path(shutil.copytree(home, tmp_path / "other"))
     for left in other.glob("node.db*"):
         left.unlink()
