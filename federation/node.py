@@ -29,6 +29,7 @@ from federation.peers.holding import Holding
 from federation.peers.loop import ExchangeLoop
 from federation.peers.pull import Puller
 from federation.peers.serve import Source
+from federation.peers.state import prune_served
 from federation.peers.trust import Self
 from federation.policies.catalogue import Catalogue
 from federation.policies.terms import Labels, labels
@@ -39,7 +40,7 @@ from federation.records.codes import CodeLists
 from federation.records.codes import load as load_codes
 from federation.records.registry import catalogue as describe_types
 from federation.settings import FILE_NAME, Settings, planned_settings, write_settings
-from federation.storage.backup import back_up
+from federation.storage.backup import back_up, let_backups_go
 from federation.storage.database import Database, open_database
 from federation.storage.ids import network_id
 from federation.storage.migrating import migrate
@@ -105,8 +106,12 @@ class Node:
             self.codes,
             lambda type_key: labels(self.policies.current(), type_key),
             place_k=self.settings.place_k,
+            journal_days=self.settings.journal_days,
         )
-        self.ledger.prune(self.world.now() - timedelta(days=self.settings.ledger_days))
+        now, kept = self.world.now(), self.settings
+        self.ledger.prune(now - timedelta(days=kept.ledger_days))
+        prune_served(self.database, now - timedelta(days=kept.served_days or kept.ledger_days))
+        let_backups_go(kept.home, now - timedelta(days=kept.backup_days))
 
     def check(self) -> None:
         """Reads from the database. Raises Unavailable where that is away."""

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     sweep_interval: int = Field(60, ge=1, le=3600, description="seconds between two runs of the sweeper")
     statement_seconds: float = Field(5.0, gt=0, le=120, description="time limit of one statement for a reader")
     ledger_days: int = Field(365, ge=30, description="how long the ledger says who was shown what, in days")
+    journal_days: int = Field(90, ge=1, description="how long the journal of changes is kept, in days")
+    served_days: int | None = Field(
+        None, ge=1, description="how long it is kept what was served to peers, in days; none is as `ledger_days`"
+    )
+    backup_days: int = Field(14, ge=0, description="how long the copy made before a migration is kept, in days")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
     @classmethod

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from federation.policies.loading import load_policy
 from federation.settings import load_settings
 from federation.storage import backup
 from federation.storage.database import Database
+from federation.storage.journal import START, Position, floor
+from federation.world import World
 
 URL = "http://river.example"
 ROUTES = {
@@ -279,3 +282,34 @@ def test_a_database_is_copied_before_it_is_migrated(node: Node, monkeypatch: pyt
     assert copy.stat().st_mode & 0o077 == 0
     with closing(sqlcipher3.connect(str(copy))) as connection:
         assert connection.execute("SELECT count(*) FROM network").fetchone() == (1,)
+    other = home / "backups" / "mine.db"
+    other.touch()
+    now = node.world.now()
+    assert backup.let_backups_go(home, now - timedelta(minutes=1)) == 0
+    assert copy.exists()
+    assert backup.let_backups_go(home, now + timedelta(minutes=1)) >= 1
+    assert list((home / "backups").iterdir()) == [other]
+
+
+def test_a_running_node_lets_go_of_what_was_kept_for_its_time(tmp_path: Path) -> None:
+    moment = [datetime(2026, 3, 1, tzinfo=UTC)]
+    home = tmp_path / "river"
+    values = {"name": "River", "url": URL, "scope": "local", "journal_days": 3, "backup_days": 2, "served_days": 5}
+    create_home(home, values, World(lambda: moment[0], seed=bytes(32)))
+    settings, _ = load_settings(home, environment={})
+    (home / "backups").mkdir()
+    copy = home / "backups" / f"node-0001-{int(moment[0].timestamp())}.db"
+    copy.touch()
+    with closing(open_node(settings, World(lambda: moment[0], seed=bytes(32)))) as node:
+        for _ in range(3):
+            node.sweep()
+            assert (copy.exists(), floor_of(node)) == (True, START)
+            moment[0] += timedelta(days=1)
+        node.sweep()
+        assert not copy.exists()
+        assert floor_of(node) > START
+
+
+def floor_of(node: Node) -> Position:
+    with node.database.read() as connection:
+        return floor(connection)

@@ -9,7 +9,11 @@ from exchange_nodes import COMMUNITY, OPEN, PARTNER, STEWARD, Clock, Net, Node, 
 
 from federation.errors import NotFound
 from federation.peers import agreements
-from federation.peers.holdings import holdings
+from federation.peers.holdings import holdings, known_from
+from federation.peers.state import prune_served
+from federation.policies.terms import labels
+from federation.records.codes import load
+from federation.storage.sweeper import sweep
 
 pytest_plugins = ["exchange_fixtures"]
 
@@ -83,6 +87,88 @@ def test_a_withdrawn_record_is_listed_as_gone_and_policies_are_named(nodes):
     assert [each.gone for each in found.values()].count(True) == 1
     assert found[gid].gone
     assert len(found[gid].policies) == 2
+
+
+def day(river, clock, days: int = 1):
+    """The days pass, each with its sweep."""
+    for _ in range(days):
+        clock.forward(days=1)
+        policy = river.policies.current()
+        sweep(river.database, river.world, load(), lambda key: labels(policy, key), place_k=1, journal_days=3)  # noqa: B023
+
+
+def told(found):
+    return [(each.gid, each.steps, each.gone) for each in found]
+
+
+def test_what_was_sent_before_the_journal_begins_is_still_listed_without_its_time(nodes, clock):
+    river, west, _ = nodes
+    kept, gone, changed = river.add(title="Kept"), river.add(title="Gone"), river.add(title="Changed")
+    west.sync("river")
+    hidden, second = river.add(title="At home", handling="TLP:RED"), river.add(title="Second")
+    west.sync("river")
+    river.add(title="At home too", handling="TLP:RED")
+    west.sync("river")
+    day(river, clock, 3)
+    assert known_from(river.database) is None
+    day(river, clock, 3)
+    river.intake.withdraw(STEWARD, gone)
+    river.intake.amend(STEWARD, changed, {"title": "Renewed"})
+    late = river.add(title="Late")
+    west.sync("river")
+    at = clock.at.isoformat()
+    found = {each.gid: each for each in holdings(river.source, "west")}
+    assert known_from(river.database) == "2027-01-16"
+    assert set(found) == {kept, second, gone, changed, late}
+    assert hidden not in found
+    assert [(found[gid].first, found[gid].last) for gid in (kept, second)] == [(None, None)] * 2
+    assert (found[changed].first, found[changed].last) == (None, at)
+    assert (found[late].first, found[late].last) == (at, at)
+    assert [gid for gid, each in found.items() if each.gone] == [gone]
+    assert found[kept].steps == found[late].steps
+
+
+def test_what_was_sent_where_the_journal_begins_keeps_its_time(nodes, clock):
+    river, west, _ = nodes
+    gid = river.add()
+    west.sync("river")
+    at = clock.at.isoformat()
+    day(river, clock, 6)
+    assert known_from(river.database) is not None
+    [held] = holdings(river.source, "west")
+    assert (held.gid, held.first, held.last) == (gid, at, at)
+
+
+def test_a_shorter_journal_tells_the_same_records_and_steps(nodes, clock):
+    river, west, _ = nodes
+    gids = [river.add(title=f"Offer {number}") for number in range(6)]
+    west.sync("river")
+    day(river, clock)
+    river.intake.amend(STEWARD, gids[0], {"title": "Renewed"})
+    river.intake.amend(STEWARD, gids[1], {"handling": "TLP:RED"})
+    west.sync("river")
+    before = told(holdings(river.source, "west"))
+    day(river, clock, 9)
+    after = told(holdings(river.source, "west"))
+    assert known_from(river.database) is not None
+    assert after == [each for each in before if each[0] != gids[1]]
+    prune_served(river.database, clock.at)
+    assert told(holdings(river.source, "west")) == after
+
+
+def test_a_peer_that_was_away_for_longer_than_the_journal_is_kept_reconciles(nodes, clock):
+    river, west, _ = nodes
+    gone = river.add(title="Gone")
+    west.sync("river")
+    river.intake.withdraw(STEWARD, gone)
+    stays = river.add(title="Stays")
+    day(river, clock, 9)
+    prune_served(river.database, clock.at)
+    west.sync("river")
+    assert west.titles() == ["Stays"]
+    at = clock.at.isoformat()
+    found = {each.gid: each for each in holdings(river.source, "west")}
+    assert found[stays].last == at
 
 
 def test_what_was_passed_on_is_listed_under_its_origin(nodes):

@@ -13,7 +13,7 @@ from federation.cli.reading import exchange_state
 from federation.errors import BadInput
 from federation.peers import agreements, trust
 from federation.peers.agreements import Partner
-from federation.peers.holdings import holdings
+from federation.peers.holdings import holdings, known_from
 
 app = typer.Typer(no_args_is_help=True, help="Other nodes: who they are and what they were granted.")
 
@@ -169,7 +169,7 @@ def show(name: Name, home: Home = HERE, json: Json = False) -> None:
 def show_holdings(name: Name, home: Home = HERE, json: Json = False) -> None:
     """Lists what a peer was sent: record, finest step of each field, policy, first and last time served."""
     with node_at(home) as node:
-        found = holdings(node.source, name)
+        found, since = holdings(node.source, name), known_from(node.database)
     rows = [
         {
             "type": held.type,
@@ -183,7 +183,10 @@ def show_holdings(name: Name, home: Home = HERE, json: Json = False) -> None:
         for held in found
     ]
     columns = ("type", "id", "steps", "policies", "first", "last", "withdrawn")
-    Output(json).rows(columns, rows, f"{name} was sent nothing.")
+    out = Output(json)
+    out.rows(columns, rows, f"{name} was sent nothing" + (f" since {since}." if since else "."))
+    if since:
+        out.note(f"Times are known since {since}: what has no first one was sent before that day.")
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """What a peer was sent: per record the finest steps, under which policies, and when first and last.
 
 Told from what was written down before it left, the journal's facts and the classes of then: exact for the time for
-which both are kept, and never about what a dishonest peer did with it. It holds ids and names of steps, no values.
+which both are kept; of the time before only what a peer held then. Never about what a dishonest peer did with it. It
+holds ids and names of steps, no values.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from federation.policies.catalogue import PAIRWISE_TYPES
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import bits
 from federation.storage import journal
+from federation.storage.database import Database
 from federation.storage.ids import global_id, pairwise_id
 from federation.storage.journal import START, Change, Facts, Position
+from federation.storage.standing import standing_at_floor
+from federation.storage.sweeper import JOURNAL_FROM
 from federation.storage.tables import SHARED, origins, served
 
 READ_AT_ONCE = 2000
@@ -33,24 +37,26 @@ Seen = Mapping[str, Any]
 @dataclass
 class Held:
     """One record that a peer was sent. `steps`: the finest step of each field that it could hold; a field without a
-    value had none to send. `gone`: it has left the peer's view since, and the peer was, or will be, told so."""
+    value had none to send. `first`: None where that was before the day of `known_from`; so is `last` where nothing was
+    sent since. `gone`: it has left the peer's view since, and the peer was, or will be, told so."""
 
     type: str
     gid: str
     steps: dict[str, str]
     policies: list[str]
-    first: str
-    last: str
+    first: str | None
+    last: str | None
     gone: bool = False
 
 
 @dataclass
 class _Sent:
-    """A row of what was served: a stretch of the journal, or of the ids of a type as they stood at a position."""
+    """What was served: a stretch of the journal, or of the ids of a type (of all, if it has none) as they stood at a
+    position. `at`: None for what was served before that can be told exactly."""
 
     steps: Seen
     policy: str
-    at: str
+    at: str | None
     low: Position
     high: Position
     type: str = ""
@@ -66,17 +72,24 @@ class _Told:
     facts: dict[tuple[str, int, bytes], Facts | None] = field(default_factory=dict)
 
 
+def known_from(database: Database) -> str | None:
+    """The day since which all is kept that `holdings` tells from; None for always."""
+    with database.read() as conn:
+        kept = [state.meta_value(conn, key) for key in (JOURNAL_FROM, state.SERVED_FROM)]
+    return max((day for day in kept if day is not None), default=None)
+
+
 def holdings(source: Source, name: str) -> list[Held]:
     """What the peer of that local name was sent, in order of type and id. Raises NotFound."""
     who = partner(source.database, name)
     now = class_seen(source.policy(), viewer_of(who))
     with source.database.read() as conn:
-        sent = _sent(conn, who.pid)
+        ranges, feeds = _sent(conn, who.pid)
         thumbprints: dict[int, str] = {row.oid: row.thumbprint for row in conn.execute(select(origins))}
         thumbprints[0] = source.me.keys.origin
-        told = _Told()
+        told = _Told(facts=dict(standing_at_floor(conn)))
         shown = _Shown(thumbprints, source.me.keys.secret, who.issuer)
-        _walk(conn, sent, told, shown)
+        _walk(conn, ranges, feeds, told, shown)
     for key, held in told.held.items():
         held.gone = not _sees(now, key[0], told.facts.get(key))
     return sorted(told.held.values(), key=lambda each: (each.type, each.gid))
@@ -98,30 +111,40 @@ class _Shown:
         return global_id(type_key, named, self.id(type_key, id))
 
 
-def _sent(conn: Connection, pid: int) -> list[_Sent]:
-    """All that was served, in the order of the places of the journal at which it was read."""
+def _sent(conn: Connection, pid: int) -> tuple[list[_Sent], list[_Sent]]:
+    """What was served of slices and of the journal, each in the order of the places of the journal at which it was
+    read."""
+    floor = journal.floor(conn)
     starts: dict[str, Position] = {}
-    found: list[_Sent] = []
+    whole: set[tuple[str, int]] = set()
+    ranges: list[_Sent] = []
+    feeds: list[_Sent] = []
     rows = conn.execute(select(served).where(served.c.peer == pid).order_by(served.c.sid)).mappings()
     for row in rows.all():
-        steps = state.class_kept(conn, row["class"])
+        steps, policy, at = state.class_kept(conn, row["class"]), row["policy"], row["at"]
+        life = row["incarnation"], row["epoch"]
         if row["token_from"] == _START:
             starts[row["token_to"]] = Position.parse(row["pos_to"])
+            if starts[row["token_to"]] >= floor:
+                whole.add(life)
         elif _RANGE in row["token_from"]:
             kind, _, after = row["token_from"].partition(_RANGE)
             upto = row["token_to"].partition(_RANGE)[2]
             place = starts.get(row["pos_from"], START)
-            found.append(_Sent(steps, row["policy"], row["at"], place, place, kind, after, upto))
+            known = at if place >= floor else None
+            place = max(place, floor)
+            ranges.append(_Sent(steps, policy, known, place, place, kind, after, upto))
         else:
-            span = Position.parse(row["pos_from"]), Position.parse(row["pos_to"])
-            found.append(_Sent(steps, row["policy"], row["at"], *span))
-    return sorted(found, key=lambda each: each.low)
+            low, high = Position.parse(row["pos_from"]), Position.parse(row["pos_to"])
+            if life not in whole:  # who goes on from a place held what its class saw there
+                whole.add(life)
+                ranges.append(_Sent(steps, policy, None, max(low, floor), max(low, floor)))
+            feeds.append(_Sent(steps, policy, at, low, high))
+    return sorted(ranges, key=lambda each: each.low), sorted(feeds, key=lambda each: each.low)
 
 
-def _walk(conn: Connection, sent: list[_Sent], told: _Told, shown: _Shown) -> None:
+def _walk(conn: Connection, ranges: list[_Sent], feeds: list[_Sent], told: _Told, shown: _Shown) -> None:
     """Read the journal once; at each place where a slice was read, take down who was in it."""
-    ranges = [each for each in sent if each.type]
-    feeds = [each for each in sent if not each.type]
     for change in _changes(conn):
         while ranges and ranges[0].low < change.position:
             _take_range(ranges.pop(0), told, shown)
@@ -160,9 +183,9 @@ def _known_by(type_key: str, steps: frozenset[tuple[str, str]]) -> int:
 
 def _take_range(sent: _Sent, told: _Told, shown: _Shown) -> None:
     for key, facts in told.facts.items():
-        if key[0] == sent.type and _sees(sent.steps, key[0], facts):
+        if key[0] == (sent.type or key[0]) and _sees(sent.steps, key[0], facts):
             id = shown.id(key[0], key[2]).hex()
-            if id > sent.after and (not sent.upto or id <= sent.upto):
+            if not sent.type or (id > sent.after and (not sent.upto or id <= sent.upto)):
                 _take(sent, key, told, shown)
 
 
@@ -180,4 +203,6 @@ def _take(sent: _Sent, key: tuple[str, int, bytes], told: _Told, shown: _Shown) 
             held.steps[name] = step
     if sent.policy not in held.policies:
         held.policies.append(sent.policy)
-    held.first, held.last = min(held.first, sent.at), max(held.last, sent.at)
+    if sent.at is not None:
+        held.first = held.first and min(held.first, sent.at)
+        held.last = max(held.last or sent.at, sent.at)

@@ -24,6 +24,8 @@ from federation.world import World
 INCARNATION = "incarnation"
 ERASE_DUE = "erase_due"
 ERASED_AT = "erased_at"
+SERVED_FROM = "served_from"
+"""Since which day it is kept what was served, once something of it was forgotten."""
 SIGNATURES_SEEN = "signatures_seen:"
 _CLASS = "class:"
 
@@ -172,7 +174,11 @@ def prune_served(database: Database, before: datetime) -> int:
     """Forget what was served before a moment, but for the last of each peer, from which it goes on. Gives how many."""
     newest = select(func.max(served.c.sid)).group_by(served.c.peer)
     old = (served.c.at < before.isoformat()) & served.c.sid.not_in(newest)
+    with database.read() as conn:
+        if conn.execute(select(served.c.sid).where(old).limit(1)).first() is None:
+            return 0
     with database.write() as conn:
+        set_meta(conn, SERVED_FROM, before.date().isoformat())
         return conn.execute(delete(served).where(old)).rowcount
 
 

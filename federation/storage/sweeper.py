@@ -25,6 +25,10 @@ from federation.storage.tables import EXPIRED, FACTS, SHARED, record_table
 from federation.world import World
 
 CELLS_AT = "cells_at"
+JOURNAL_FROM = "journal_from"
+"""Under this the database notes since which day the journal is kept, once something of it was removed."""
+
+_STOOD = "journal_on "
 _AT_ONCE = 500
 
 
@@ -183,20 +187,25 @@ def end_agreements(database: Database, world: World) -> int:
 
 
 def _prune(database: Database, world: World, days: int) -> int:
-    """Removes what stood in the journal `days` ago. The sweeper notes each day where the journal stood."""
-    today, mark = world.today(), f"journal_on {world.today().isoformat()}"
-    limit = f"journal_on {(today - timedelta(days=days)).isoformat()}"
+    """Removes what stood in the journal `days` ago. The sweeper notes each day where the journal stood; once a day has
+    its note there is nothing to write until the next."""
+    today, mark = world.today(), f"{_STOOD}{world.today().isoformat()}"
+    with database.read() as connection:
+        if _meta(connection, mark) is not None:
+            return 0
     with database.write() as connection:
-        if _meta(connection, mark) is None:
-            _set_meta(connection, mark, str(journal.head(connection)))
+        _set_meta(connection, mark, str(journal.head(connection)))
         old = connection.execute(
             text("SELECT key, value FROM meta WHERE key LIKE 'journal_on %' AND key <= :limit ORDER BY key DESC"),
-            {"limit": limit},
+            {"limit": f"{_STOOD}{(today - timedelta(days=days)).isoformat()}"},
         ).all()
         if not old:
             return 0
         connection.execute(text("DELETE FROM meta WHERE key = :key"), [{"key": row[0]} for row in old])
-        return journal.prune(connection, Position.parse(old[0][1]))
+        gone = journal.prune(connection, Position.parse(old[0][1]))
+        if gone:
+            _set_meta(connection, JOURNAL_FROM, old[0][0].removeprefix(_STOOD))
+        return gone
 
 
 def _meta(connection: Connection, key: str) -> str | None:
