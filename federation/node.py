@@ -67,6 +67,7 @@ class Node:
     gate: Gate
     intake: Intake
     outbound: Outbound
+    session: PeerSession
     realm: Realm
     puller: Puller
     source: Source
@@ -207,6 +208,7 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
         gate=gate,
         intake=intake,
         outbound=outbound,
+        session=session,
         realm=realm,
         puller=Puller(database, world, keys.origin, session, Holding(database, intake, codes)),
         source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from federation.cli.policy_file import difference
-from federation.errors import Conflict
+from federation.errors import Conflict, FederationError
 from federation.node import Node
 from federation.oauth.accounts import add_account, has_steward, setup_link
 from federation.peers import agreements, state
+from federation.peers.agreements import Partner
+from federation.peers.serve import MAX_CLASSES
 from federation.settings import FILE_NAME, load_settings
 from federation.storage.migrating import check
 
@@ -20,6 +23,8 @@ FIRST_STEWARD = "steward"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SOON = timedelta(days=14)
 MANY_FAILURES = 3
+MANY_CLASSES = 100
+CLOCK_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,12 @@ def _of_files(node: Node) -> Iterator[Finding]:
             f"Compare: federation policy diff {file}. Put it in force: federation policy apply {file}. Or write what is"
             f" in force into it: federation policy show > {file}",
         )
-    for path in (home, home / FILE_NAME, home / "keys", home / "node.db"):
-        if path.exists() and path.stat().st_mode & 0o077:
-            yield Finding("OPEN_FILE", f"Others on this machine can reach {path}.", f"chmod go-rwx {path}")
+    names = ("*.toml", "*.jwk", "node.db", "node.db-*", "keys", "backups")
+    for path in (home, *(path for name in names for path in sorted(home.glob(name)))):
+        within = [path, *path.rglob("*")] if path.name in ("keys", "backups") else [path]
+        if any(each.exists() and each.stat().st_mode & 0o077 for each in within):
+            every = " -R" if len(within) > 1 else ""
+            yield Finding("OPEN_FILE", f"Others on this machine can reach {path}.", f"chmod{every} go-rwx {path}")
 
 
 def _of_database(node: Node) -> Iterator[Finding]:
@@ -96,8 +104,10 @@ def _of_database(node: Node) -> Iterator[Finding]:
 
 
 def _of_peers(node: Node) -> Iterator[Finding]:
-    today = node.world.today()
-    for who in agreements.partners(node.database):
+    today, known = node.world.today(), agreements.partners(node.database)
+    yield from _of_classes(state.classes(node.database))
+    yield from _of_clocks(node, [who for who in known if who.asked])
+    for who in known:
         if not who.verified:
             yield Finding(
                 "NOT_VERIFIED",
@@ -119,3 +129,33 @@ def _of_peers(node: Node) -> Iterator[Finding]:
                 f"The last {failing.failures} pulls from {who.name} failed ({failing.last_error}).",
                 f"federation sync {who.name}",
             )
+
+
+def _of_classes(classes: int) -> Iterator[Finding]:
+    """Peers that see the same share one class, which is served to all of them from one cache."""
+    if classes >= MANY_CLASSES:
+        yield Finding(
+            "MANY_CLASSES",
+            f"What peers see differs in {classes} ways, of {MAX_CLASSES} at most: each costs as much as a peer alone.",
+            "Grant peers that may see the same the same scopes and narrowing; federation peer list shows them.",
+        )
+
+
+def _of_clocks(node: Node, asked: Sequence[Partner]) -> Iterator[Finding]:
+    """Compares clocks with the peers that are pulled and answer; who does not answer is found by failed pulls."""
+
+    def offset(who: Partner) -> int:
+        with suppress(FederationError):
+            return node.session.compare_clock(who.issuer, CLOCK_PATIENCE_SECONDS)
+        return 0
+
+    with ThreadPoolExecutor(max_workers=8) as at_once:
+        for who, ahead in zip(asked, at_once.map(offset, asked), strict=True):
+            if ahead:
+                way = "ahead of" if ahead > 0 else "behind"
+                yield Finding(
+                    "CLOCK",
+                    f"The clock of {who.name} is {abs(ahead)} seconds {way} this one. Tokens still work: its time is "
+                    "used for them. Agreements and dates end at other moments.",
+                    "Have this machine's clock set by the network (NTP), and tell them if theirs is wrong.",
+                )

@@ -23,6 +23,7 @@ from federation.oauth.assertions import ASSERTION_TYPE
 from federation.outbound import MAX_BYTES, Outbound, Response, StreamedResponse
 from federation.world import World
 
+METADATA_PATH = "/.well-known/oauth-authorization-server"
 MAX_DOCUMENT = 65_536
 METADATA_SECONDS = 3600
 SPARE_SECONDS = 30
@@ -71,6 +72,13 @@ class PeerSession:
     def clock_offset(self, issuer: str) -> int:
         """Seconds by which the peer's clock was ahead of this one when it last mattered; 0 if it never did."""
         return self._server(issuer).offset
+
+    def compare_clock(self, issuer: str, timeout: float) -> int:
+        """Asks the peer for what anybody may see, to compare its clock; gives `clock_offset`, in which less than
+        CLOCK_SECONDS do not count. Raises what Outbound raises."""
+        answer = self._outbound.request("GET", f"{issuer}{METADATA_PATH}", max_bytes=MAX_DOCUMENT, timeout=timeout)
+        self._correct_clock(self._server(issuer), answer.headers)
+        return self.clock_offset(issuer)
 
     def token(self, issuer: str, scopes: frozenset[str]) -> str:
         """An access token of the peer with these scopes, out of memory while it lasts. Raises PeerRefused,
@@ -167,9 +175,7 @@ class PeerSession:
         now = self._world.timestamp()
         if server.token_endpoint and 0 <= now - server.known_at < METADATA_SECONDS:
             return server.token_endpoint
-        answer = self._outbound.request(
-            "GET", f"{issuer}/.well-known/oauth-authorization-server", max_bytes=MAX_DOCUMENT
-        )
+        answer = self._outbound.request("GET", f"{issuer}{METADATA_PATH}", max_bytes=MAX_DOCUMENT)
         if answer.status != 200:
             raise PeerAnswerInvalid(f"{issuer} does not show how to get a token (status {answer.status}).")
         metadata = _object(answer, "metadata")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, distinct, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from federation.errors import Conflict
@@ -85,6 +85,12 @@ def epoch_of(database: Database, pid: int, class_key: str, seen: Callable[[], Ma
         if meta_value(conn, _CLASS + class_key) is None:
             set_meta(conn, _CLASS + class_key, json.dumps(seen(), sort_keys=True, separators=(",", ":")))
     return epoch
+
+
+def classes(database: Database) -> int:
+    """How many classes the peers are in, by what was last served to each."""
+    with database.read() as conn:
+        return conn.execute(select(func.count(distinct(grants.c["class"])))).scalar_one()
 
 
 def class_kept(conn: Connection, class_key: str) -> Mapping[str, Any]:

@@ -75,6 +75,44 @@ def test_doctor_finds_what_is_dangerous_with_its_mend(cli: Cli, home: Path) -> N
     assert "chmod go-rwx" in cli("doctor", home=home).out
 
 
+def test_doctor_finds_whatever_others_can_read(cli: Cli, home: Path) -> None:
+    (home / "backups").mkdir(mode=0o700)
+    kept = {home / name: 0o600 for name in ("policy.toml", "reader.jwk", "backups/old.db", "keys/more")}
+    for path, mode in kept.items():
+        path.touch()
+        path.chmod(mode)
+    assert "OPEN_FILE" not in {row["code"] for row in cli("doctor", "--json", home=home).json}
+    for path, mend in {
+        "policy.toml": "chmod go-rwx {}",
+        "reader.jwk": "chmod go-rwx {}",
+        "node.db": "chmod go-rwx {}",
+        "backups/old.db": "chmod -R go-rwx {}",
+        "keys/more": "chmod -R go-rwx {}",
+    }.items():
+        (home / path).touch()
+        (home / path).chmod(0o640)
+        rows = {row["finding"]: row["mend"] for row in cli("doctor", "--json", home=home).json}
+        reached = home / path.partition("/")[0]
+        assert rows[f"Others on this machine can reach {reached}."] == mend.format(reached)
+        (home / path).chmod(0o600)
+    with closing(sqlcipher3.connect(str(home / "node.db"))) as serving:
+        serving.execute("INSERT INTO meta VALUES ('something', 'written')")
+        serving.commit()
+        (home / "node.db-wal").chmod(0o640)
+        assert f"{home / 'node.db-wal'}" in cli("doctor", "--json", home=home).out
+
+
+@pytest.mark.parametrize(("classes", "found"), [(99, False), (100, True)])
+def test_doctor_warns_of_many_views_of_peers(classes: int, found: bool, cli: Cli, home: Path) -> None:
+    with closing(sqlcipher3.connect(str(home / "node.db"))) as connection:
+        rows = [(peer, f"class {peer % classes}", 1) for peer in range(150)]
+        connection.executemany("INSERT INTO grants VALUES (?, ?, ?)", rows)
+        connection.commit()
+    warned = [row for row in cli("doctor", "--json", home=home).json if row["code"] == "MANY_CLASSES"]
+    assert bool(warned) is found
+    assert all("differs in 100 ways, of 1000 at most" in row["finding"] for row in warned)
+
+
 def test_a_key_beside_the_database_is_no_protection(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "river"
     monkeypatch.setenv("FEDERATION_DATABASE_KEY", "a long passphrase")

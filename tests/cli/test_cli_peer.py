@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+
+import pytest
+import sqlcipher3
 
 from cli.conftest import Cli, not_confirmed
 
@@ -44,3 +54,66 @@ def test_a_node_without_peers_is_told_how_to_link(cli: Cli, home: Path) -> None:
     assert cli("sync", home=home).out == "No peers yet. `federation peer invite` links to one.\n"
     assert cli("sync", "--json", home=home).json == []
     assert cli("sync", "nobody", home=home).err.startswith("NOT_FOUND: ")
+
+
+@contextmanager
+def answering(ahead: int) -> Iterator[str]:
+    """The address of a server whose clock is so many seconds ahead."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return formatdate(time.time() + ahead, usegmt=True)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def clock_of_river(pair: Path) -> Iterator[Callable[[int], Path]]:
+    """Lets river answer with a clock that is so many seconds ahead; gives the home of west, which asks it."""
+    home = pair / "west"
+    with open(home / "federation.toml", "a", encoding="utf-8") as file:
+        file.write('allow_private_peers = ["127.0.0.0/8"]\n')
+    with ExitStack() as servers:
+
+        def ahead(seconds: int) -> Path:
+            address = servers.enter_context(answering(seconds))
+            with closing(sqlcipher3.connect(str(home / "node.db"))) as connection:
+                connection.execute("UPDATE peers SET issuer = ?", (address,))
+                connection.commit()
+            return home
+
+        yield ahead
+
+
+@pytest.mark.parametrize(("ahead", "way"), [(0, None), (3, None), (3600, "ahead of"), (-86400 * 400, "behind")])
+def test_doctor_shows_how_far_a_clock_is_off(
+    ahead: int, way: str | None, cli: Cli, clock_of_river: Callable[[int], Path]
+) -> None:
+    found = [row for row in cli("doctor", "--json", home=clock_of_river(ahead)).json if row["code"] == "CLOCK"]
+    assert len(found) == (way is not None)
+    for row in found:
+        told = re.match(rf"The clock of River is (\d+) seconds {way} this one\. ", row["finding"])
+        assert told is not None
+        assert abs(int(told[1]) - abs(ahead)) <= 2  # an answer takes its time
+        assert "NTP" in row["mend"]
+
+
+def test_doctor_does_not_wait_for_a_peer_that_is_away(cli: Cli, pair: Path) -> None:
+    started = time.monotonic()
+    assert "CLOCK" not in {row["code"] for row in cli("doctor", "--json", home=pair / "west").json}
+    assert time.monotonic() - started < 20
