@@ -196,6 +196,7 @@ class Intake:
             raise Conflict("This id is in use or was used before; an id is never used again.", field="id")
         gid = global_id(record_type.key, self._origin, id)
         document = drafts.with_relays(record_type, document, {}, self._world, id)
+        document = drafts.with_restated(record_type, document, {}, self._world.today().isoformat())
         phrases = self._checked_texts(connection, actor, record_type, document, {}, given, confirm)
         status = (
             drafts.shared_status(record_type, document, self._world.today().isoformat()) if incoming.share else DRAFT
@@ -220,6 +221,8 @@ class Intake:
         merged = {name: value for name, value in {**before, **given}.items() if value is not None}
         document = record_type.normalise(merged, self._context(connection))
         document = drafts.with_relays(record_type, document, before, self._world, held.id)
+        seen = {} if held.facts.status == DRAFT else held.document
+        document = drafts.with_restated(record_type, document, seen, self._world.today().isoformat())
         phrases = self._checked_texts(connection, actor, record_type, document, before, given, confirm)
         status = held.facts.status
         if share or status in (SHARED, EXPIRED):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from federation.errors import BadInput
 from federation.intake import Gone
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import bits
@@ -195,6 +196,80 @@ def test_another_least_number_is_applied_to_what_is_stored(database: Database) -
     assert shown(node, gid) == "KE"
     assert node.sweep(place_k=3).replaced == 1
     assert shown(node, gid) == "002"
+
+
+# What is told once a day
+
+
+def told(node: Node, gid: str) -> tuple[str | None, str | None]:
+    """The availability as it is at home, and as it is told."""
+    row = node.row(gid, "resource")
+    return row.availability__exact, row.availability__state
+
+
+def test_availability_is_told_anew_once_a_day_and_is_always_current_at_home(node: Node) -> None:
+    gid = node.create("resource", availability={"state": "open", "free": 3})
+    node.sweep()
+    before = len(node.changes())
+    node.intake.amend(STEWARD, gid, {"availability": {"state": "limited", "free": 1}})
+    node.intake.amend(STEWARD, gid, {"availability": "full"})
+    assert told(node, gid) == ("full", "open")
+    named = bits(RECORD_TYPES["resource"])
+    changed = [{named[at] for at in range(len(named)) if each.steps >> at & 1} for each in node.changes()[before:]]
+    assert changed == [{("availability", "exact")}] * 2
+    assert node.sweep().restated == 0
+    node.clock.go(days=1)
+    assert node.sweep().restated == 1
+    assert told(node, gid) == ("full", "full")
+    assert node.changes()[-1].steps == 1 << named.index(("availability", "state"))
+    assert node.sweep().restated == 0
+    node.intake.amend(STEWARD, gid, {"availability": "open"})
+    assert told(node, gid) == ("open", "full")
+
+
+def test_the_first_change_of_a_day_is_told_at_once(node: Node) -> None:
+    gid = node.create("resource", availability="open")
+    node.clock.go(days=1)
+    node.sweep()
+    node.intake.amend(STEWARD, gid, {"availability": "full"})
+    assert told(node, gid) == ("full", "full")
+    node.intake.amend(STEWARD, gid, {"availability": "open"})
+    assert told(node, gid) == ("open", "full")
+    node.intake.amend(STEWARD, gid, {"availability": "full"})
+    node.clock.go(days=1)
+    assert node.sweep().restated == 0
+
+
+def test_availability_that_is_gone_is_so_at_once_and_comes_back_the_next_day(node: Node) -> None:
+    gid = node.create("resource", availability="open")
+    node.intake.amend(STEWARD, gid, {"availability": None})
+    assert told(node, gid) == (None, None)
+    node.intake.amend(STEWARD, gid, {"availability": "full"})
+    assert told(node, gid) == ("full", None)
+    node.clock.go(days=1)
+    assert node.sweep().restated == 1
+    assert told(node, gid) == ("full", "full")
+
+
+def test_a_draft_tells_what_it_says_when_it_is_shared(node: Node) -> None:
+    gid = node.create("resource", share=False, availability="open")
+    node.intake.amend(STEWARD, gid, {"availability": "full"})
+    node.intake.share(STEWARD, gid)
+    assert told(node, gid) == ("full", "full")
+
+
+def test_a_cap_holds_what_is_told_back_to_what_was_last_told(node: Node) -> None:
+    gid = node.create("resource", availability="open", caps={"availability": "state"})
+    node.intake.amend(STEWARD, gid, {"availability": "full"})
+    assert told(node, gid) == ("open", "open")
+    node.clock.go(days=1)
+    assert node.sweep().restated == 1
+    assert told(node, gid) == ("full", "full")
+
+
+def test_what_was_last_told_is_not_for_callers_to_set(node: Node) -> None:
+    with pytest.raises(BadInput, match="set by the node"):
+        node.create("resource", restated={"availability": {"state": "open", "on": "2020-01-01"}})
 
 
 # The journal

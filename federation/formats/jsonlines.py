@@ -17,7 +17,7 @@ from federation.formats.imports import RowProblem
 from federation.records.registry import RECORD_TYPES
 
 MAX_BYTES = 256 * 1024 * 1024
-SET_BY_THE_NODE = ("created_at", "updated_at")
+SET_BY_THE_NODE = ("created_at", "updated_at", "restated")
 
 
 @dataclass(frozen=True)

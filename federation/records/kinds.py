@@ -60,7 +60,8 @@ INT_BOUNDS = (ColumnSpec("__lo", "int", False), ColumnSpec("__hi", "int", False)
 
 class Kind:
     """Base of all kinds. `name` is the storage shape, one for all steps of a kind; `ladder` the steps that it knows;
-    `sortable`: it has bounds to sort by; `searched`: its words are indexed."""
+    `sortable`: it has bounds to sort by; `searched`: its words are indexed; `batched`: its coarser steps are
+    restated once a day at most."""
 
     name: ClassVar[str]
     graphql: ClassVar[str] = "String"
@@ -69,6 +70,7 @@ class Kind:
     layout: tuple[ColumnSpec, ...] = (MAIN,)
     sortable: bool = False
     searched: bool = False
+    batched: bool = False
 
     def check(self, value: Any, context: Context | None = None) -> Any:
         """The home value in normal form. BadInput with a sentence if it is not one; codes must be known."""

@@ -53,7 +53,7 @@ class Resource(Record):
     availability: Annotated[
         dict[str, Any],
         stated(
-            Openings("availability"),
+            Openings("availability", batched=True),
             "Whether there is room now; the state is restated at most once a day.",
             exact=NETWORK,
             state=COMMUNITY,

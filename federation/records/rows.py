@@ -256,9 +256,11 @@ def _by_name(record_type: RecordType) -> Mapping[str, _Held]:
 
 
 def _home_value(record_type: RecordType, held: _Held, document: Mapping[str, Any], caps: Caps | None) -> Any:
-    """The home value of a field: a text together with its translations, and of the translations those of texts that
-    may be told of."""
+    """The home value of a field: a text together with its translations, of the translations those of texts that may be
+    told of, and what is told once a day together with what was last told."""
     value = document.get(held.name)
+    if value is not None and held.kind.batched and (last := document.get("restated", {}).get(held.name)):
+        return {**value, "told": last["state"]}
     if value is not None and held.tells_of:
         told = [name for name in held.tells_of if _first(record_type, _by_name(record_type)[name], caps) is not None]
         return {language: texts for language, texts in value.items() if any(name in texts for name in told)}

@@ -62,14 +62,15 @@ class Party(Line):
 class Openings(Code):
     """Whether there is room. Home value {"state", "free", "total", "waiting"}, or the state alone.
 
-    The state is restated by hand or by a batch, never with each booking. Exact is the state and, where told,
-    `state:free`, as a code and its broader one.
+    Exact is the state and, where told, `state:free`, as a code and its broader one. Where it is `batched` the step
+    `state` shows what was last told: the home value comes with it as "told".
     """
 
     ladder = ("exact", "state")
 
-    def __init__(self, codes: str) -> None:
+    def __init__(self, codes: str, *, batched: bool = False) -> None:
         super().__init__(codes, tree=True)
+        self.batched = batched
 
     def check(self, value: Any, context: Context | None = None) -> dict[str, Any]:
         if isinstance(value, str):
@@ -91,6 +92,8 @@ class Openings(Code):
             return None
         if isinstance(value, Mapping):
             state = value["state"]
+            if step == "state" and "told" in value:
+                return [value["told"]] if value["told"] else None
             value = [f"{state}:{value['free']}", state] if "free" in value else [state]
         return value[-1:] if step == "state" else value
 

@@ -19,7 +19,11 @@ from federation.records.rows import assign_relays
 from federation.storage.tables import EXPIRED, SHARED
 from federation.world import World
 
-SET_BY_NODE = ("created_at", "updated_at")
+RESTATED = "restated"
+"""Under this a home document notes what was last told of the fields that are told once a day at most, and on which day:
+`{field: {"state", "on"}}`."""
+
+SET_BY_NODE = ("created_at", "updated_at", RESTATED)
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,28 @@ def with_relays(
         return base64.urlsafe_b64encode(world.draw("relay", id + field.encode(), 16)).rstrip(b"=").decode()
 
     return assign_relays(record_type, kept, draw)
+
+
+def with_restated(
+    record_type: RecordType, document: Mapping[str, Any], before: Mapping[str, Any], today: str
+) -> dict[str, Any]:
+    """The document with what is told from now on of each field that is told once a day at most: what `before` tells if
+    that was told today, else the present state. What is gone is told at once, and what comes back is not before the
+    next day. `before` is empty for a record that nobody saw yet."""
+    told: dict[str, Any] = {}
+    for name, spec in record_type.fields.items():
+        if not spec.kind.batched:
+            continue
+        last = (before.get(RESTATED) or {}).get(name)
+        state = document[name]["state"] if name in document else None
+        if last is None:
+            told |= {name: {"state": state, "on": today}} if state is not None else {}
+        elif state is None:
+            told[name] = {**last, "state": None, "on": today if last["state"] else last["on"]}
+        else:
+            told[name] = last if state == last["state"] or last["on"] >= today else {"state": state, "on": today}
+    kept = {name: value for name, value in document.items() if name != RESTATED}
+    return {**kept, RESTATED: told} if told else kept
 
 
 def shared_status(record_type: RecordType, document: Mapping[str, Any], today: str) -> str:

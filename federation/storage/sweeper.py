@@ -7,24 +7,27 @@ time goes. It must never change what a record says.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
 from federation.policies.terms import Labels
+from federation.records.base import RecordType
 from federation.records.codes import CodeLists
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
 from federation.storage import cells, journal, own, revisions, writing
 from federation.storage.database import Database
+from federation.storage.drafts import RESTATED, with_restated
 from federation.storage.journal import Entry, Position
 from federation.storage.own import Keeper
 from federation.storage.tables import EXPIRED, FACTS, SHARED, record_table
 from federation.world import World
 
 CELLS_AT = "cells_at"
+RESTATED_ON = "restated_on"
 JOURNAL_FROM = "journal_from"
 """Under this the database notes since which day the journal is kept, once something of it was removed."""
 
@@ -34,19 +37,20 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Swept:
-    """How many records expired, came back to life, were told at another precision; how many agreements ended; how many
-    journal entries went."""
+    """How many records expired, came back to life, were told at another precision, had told an older state; how many
+    agreements ended; how many journal entries went."""
 
     expired: int = 0
     revived: int = 0
     replaced: int = 0
+    restated: int = 0
     ended: int = 0
     pruned: int = 0
 
     @property
     def changes(self) -> int:
         """How many changes a peer may have to hear of."""
-        return self.expired + self.revived + self.replaced + self.ended
+        return self.expired + self.revived + self.replaced + self.restated + self.ended
 
 
 def sweep(
@@ -65,9 +69,10 @@ def sweep(
     """
     expired, revived = _expire(database, world)
     replaced = _replace(database, world, codes, labels, place_k)
+    restated = _restate(database, world, codes, labels, place_k)
     ended = end_agreements(database, world)
     pruned = _prune(database, world, journal_days) if journal_days is not None else 0
-    return Swept(expired, revived, replaced, ended, pruned)
+    return Swept(expired, revived, replaced, restated, ended, pruned)
 
 
 def _expire(database: Database, world: World) -> tuple[int, int]:
@@ -161,6 +166,42 @@ def rewrite(
         held = own.find(connection, type_key, [bytes(row[0]) for row in ids])
         changed += len(own.rewrite(connection, type_key, list(held.values()), keeper))
     return changed
+
+
+def _restate(database: Database, world: World, codes: CodeLists, labels: Callable[[str], Labels], place_k: int) -> int:
+    """Once a day, tells of what is told once a day at most how it is by now."""
+    today = world.today().isoformat()
+    with database.read() as connection:
+        if _meta(connection, RESTATED_ON) == today:
+            return 0
+        due = {key: _noting(connection, key) for key, each in RECORD_TYPES.items() if _batches(each)}
+    restated = 0
+    for type_key, ids in due.items():
+        for part in writing.chunks(ids):
+            with database.write() as connection:
+                context = Context(codes, small_cells=cells.SmallCells(connection, place_k))  # type: ignore[arg-type]
+                keeper = Keeper(context, labels(type_key), world.now().isoformat(), world)
+                held = list(own.find(connection, type_key, part).values())
+                later = [
+                    replace(each, document=with_restated(RECORD_TYPES[type_key], each.document, each.document, today))
+                    for each in held
+                    if each.facts.status in (SHARED, EXPIRED)
+                ]
+                restated += len(own.rewrite(connection, type_key, later, keeper))
+    with database.write() as connection:
+        _set_meta(connection, RESTATED_ON, today)
+    return restated
+
+
+def _batches(record_type: RecordType) -> bool:
+    return any(spec.kind.batched for spec in record_type.fields.values())
+
+
+def _noting(connection: Connection, type_key: str) -> list[bytes]:
+    """The ids of own records that note what they last told."""
+    rows = f"{record_table(type_key).name} WHERE via = 0 AND home LIKE :noted"
+    found = connection.execute(text(f"SELECT id FROM {rows}"), {"noted": f'%"{RESTATED}":{{%'})  # noqa: S608
+    return [bytes(row[0]) for row in found]
 
 
 def end_agreements(database: Database, world: World) -> int:
