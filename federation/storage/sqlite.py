@@ -102,8 +102,15 @@ def _first_look(path: str, pragma: str | None) -> None:
     connection = driver.connect(path, isolation_level=None)
     try:
         if pragma:
+            # SQLCipher writes lines of its own to standard error where a key does not fit, which is told below.
+            (level,) = connection.execute("PRAGMA cipher_log_level").fetchone()
+            connection.execute("PRAGMA cipher_log_level = NONE")
             connection.execute(pragma)
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        finally:
+            if pragma:
+                connection.execute(f"PRAGMA cipher_log_level = {level}")
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
     except driver.DatabaseError as error:
         if "not a database" in str(error):

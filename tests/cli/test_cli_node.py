@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import tomllib
 from contextlib import closing
 from pathlib import Path
@@ -128,6 +131,24 @@ def test_a_key_beside_the_database_is_no_protection(cli: Cli, tmp_path: Path, mo
     assert "KEY_ON_DISK" in {row["code"] for row in cli("doctor", "--json", home=home).json}
     shown = cli("config", "show", "--origin", home=home)
     assert "a long passphrase" not in shown.out + shown.err
+
+
+def test_a_wrong_key_is_one_sentence(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "river"
+    monkeypatch.setenv("FEDERATION_DATABASE_KEY", "a long passphrase")
+    assert cli(*INIT, home=home).code == 0
+    for key in ("another passphrase", "", None):
+        environment = {name: value for name, value in os.environ.items() if name != "FEDERATION_DATABASE_KEY"}
+        ended = subprocess.run(
+            [sys.executable, "-m", "federation", "peer", "list", "--home", str(home)],
+            env=environment | ({} if key is None else {"FEDERATION_DATABASE_KEY": key}),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr == "SETTINGS_INVALID: The database file cannot be opened with this key, or is none.\n"
 
 
 def test_config_show_says_where_each_setting_came_from(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
