@@ -87,7 +87,10 @@ def drive_reading(run: Run) -> None:
     run("client", "list", "--json", says="client-mixed")
     run("token", "list", says="calendar")
     run("audit", "list", says="operator")
-    run("audit", "list", "--json", "--limit", 10_000, says=["operator", "client-"])
+    entries = run("audit", "list", "--json", "--limit", 10_000, says=["operator", "client-"]).json()
+    crossed = next(each["seq"] for each in entries if each["viewer"].startswith("client-"))
+    run("audit", "show", crossed, says="client-")
+    run("audit", "show", crossed, "--json", says="steps")
     run("audit", "verify", says="whole")
 
 
@@ -168,16 +171,15 @@ def _of_exports(run: Run) -> None:
     run.file(run("export", "json", every, says="lines"), every, _told(run, RECORD_TYPES))
     for key in ("resource", "need"):
         table, lines = run.path(f"{key}.csv"), run.path(f"{key}.json")
-        run.file(run("export", "csv", table, "--type", key, says="lines"), table, _told(run, [key], "originals"))
+        run.file(run("export", "csv", table, "--type", key, says="lines"), table, _told(run, [key]))
         run.file(run("export", "json", lines, "--type", key), lines, _told(run, [key]))
     run("export", "csv", run.path("need.csv"), codes=(1,), says="exists")
 
 
-def _told(run: Run, types: Iterable[str], *without: str) -> frozenset[str]:
-    """The tokens of the documents of own records that were not withdrawn, sealed fields too."""
+def _told(run: Run, types: Iterable[str]) -> frozenset[str]:
+    """The tokens of the documents of own records, sealed fields too, but for the withdrawn ones."""
     records = [rec for rec in run.stage.records if rec.own and rec.type in types and rec.status != "withdrawn"]
-    told = [{name: value for name, value in rec.document.items() if name not in without} for rec in records]
-    return tokens(orjson.dumps(told).decode()) & run.drive.universe
+    return tokens(orjson.dumps([rec.document for rec in records]).decode()) & run.drive.universe
 
 
 def drive_writing(run: Run, other: Node) -> None:

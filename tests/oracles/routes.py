@@ -43,14 +43,15 @@ def _form(path: str) -> Callable[[Stage], list[Said]]:
 def _revoke(stage: Stage) -> list[Said]:
     """A client lets go of its token, with the proof that it is its own."""
     url = stage.node.settings.url
-    client = client_of(stage.network, stage.node, "leaving", frozenset({"resource:open"}))
+    name = f"leaving-{len(stage.network.said)}"
+    client = client_of(stage.network, stage.node, name, frozenset({"resource:open"}))
     token = client.session.token(url, client.scopes)
     now = stage.node.world.timestamp()
     form = {
         "token": token,
         "client_id": client.session._client_id,
         "client_assertion_type": ASSERTION_TYPE,
-        "client_assertion": sign_assertion(client.session._key, client.session._client_id, url, now, "leaving"),
+        "client_assertion": sign_assertion(client.session._key, client.session._client_id, url, now, name),
     }
     kind = {"content-type": "application/x-www-form-urlencoded"}
     said = stage.network.call("POST", f"{url}/oauth/revoke", kind, urlencode(form).encode())
