@@ -1,15 +1,20 @@
 """Place cells: how many networks have shared records in a place. A place with few of them would name the network.
 
 This node's own share in a count is always assumed, so that no own write, hidden or not, moves what is shown of another.
+Of others only those records count of which everybody may know: one that is kept from somebody must not move a place
+that it sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, text
 
+from federation.policies.terms import Terms
+from federation.policies.tiers import Tier
 from federation.records.codes import CodeLists
 from federation.records.places import ANCESTOR_COLUMNS, Place, Places
 from federation.records.registry import RECORD_TYPES
@@ -58,13 +63,14 @@ def list_columns(type_key: str) -> Iterator[str]:
 def counted(connection: Connection, codes: CodeLists) -> dict[Cell, tuple[int, int]]:
     """For each cell how many networks have shared records in it: all, and those beside this node's."""
     seen: dict[Cell, set[int]] = {}
+    opened = _opened(connection)
     for key in RECORD_TYPES:
         for level in _SUFFIXES:
             for column in columns_at(key, level):
-                for code, origin in _told(connection, key, column):
+                for code, origin in _told(connection, key, column, opened):
                     seen.setdefault((level, code), set()).add(origin)
         for column in list_columns(key):
-            for listed, origin in _told(connection, key, column):
+            for listed, origin in _told(connection, key, column, opened):
                 for area in filter(None, map(codes.area, listed.strip("|").split("|"))):
                     seen.setdefault((area.level, area.code), set()).add(origin)
     return {cell: (len(found), len(found - {0})) for cell, found in seen.items()}
@@ -85,13 +91,28 @@ def own_in(connection: Connection, type_key: str, moved: Iterable[Cell]) -> set[
     return found
 
 
-def _told(connection: Connection, type_key: str, column: str) -> Any:
-    return connection.execute(
+def _opened(connection: Connection) -> dict[int, frozenset[str]]:
+    """The fields of which the terms of each number leave some step to everybody."""
+    found = {}
+    for tid, body in connection.execute(text("SELECT tid, body FROM terms")):
+        labels = Terms.from_json(orjson.loads(body)).labels
+        found[tid] = frozenset(name for name, steps in labels.items() if Tier.OPEN in dict(steps).values())
+    return found
+
+
+def _told(
+    connection: Connection, type_key: str, column: str, opened: Mapping[int, Collection[str]]
+) -> Iterator[tuple[str, int]]:
+    """The places in a column, each with the number of the network that it counts for."""
+    rows = connection.execute(
         text(
-            f"SELECT DISTINCT {column}, origin FROM {record_table(type_key).name}"  # noqa: S608  (names of the schema)
-            f" WHERE status = 'shared' AND handling <= 2 AND {column} IS NOT NULL"
+            f"SELECT DISTINCT {column}, origin, via, terms FROM {record_table(type_key).name}"  # noqa: S608  (no values)
+            f" WHERE status = 'shared' AND {column} IS NOT NULL AND (via = 0 AND handling <= 2"
+            " OR handling = 0 AND relay = 1 AND hops_left > 0 AND not_to = 0)"
         )
     )
+    name = column.partition("__")[0]
+    return ((row[0], row[1]) for row in rows if row.via == 0 or name in opened.get(row.terms, ()))
 
 
 def stored(connection: Connection) -> dict[Cell, tuple[int, int]]:
