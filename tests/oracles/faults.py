@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from federation.gate import Gate
 from federation.intake import Intake
 from federation.keys import b64
 from federation.peers import serve
+from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import bits
@@ -102,11 +103,15 @@ def ids_count_up(patch: Patch) -> None:
 
 
 def revisions_count_hidden_writes(patch: Patch) -> None:
-    def of_class(kept: str | None, seen: Sequence[int]) -> tuple[int, ...]:
-        every = sum(sum(each.values()) for each in json.loads(kept).values()) if kept else 0
-        return tuple(1 + every if each else 0 for each in seen)
+    count = revisions.count
 
-    patch.setattr(revisions, "of_class", of_class)
+    def every(*written: Any) -> revisions.Counted:
+        counted = count(*written)
+        counts = revisions._read(counted.kept)
+        revisions._add(counts, Tier.OPEN, revisions._WHOLE)
+        return replace(counted, kept=revisions._written(counts))
+
+    patch.setattr(revisions, "count", every)
 
 
 def masks_take_every_step_for_changed(patch: Patch) -> None:
@@ -117,7 +122,7 @@ def costs_grow_with_what_is_stored(patch: Patch) -> None:
     cost = GraphQLEndpoint._cost
 
     def grown(self: GraphQLEndpoint, asked: int) -> dict[str, int]:
-        with self._services.gate._database.read() as connection:
+        with self._roots.gate._database.read() as connection:
             stored = connection.execute(text("SELECT count(*) FROM sealed_words")).scalar_one()
         return cost(self, asked + stored)
 
