@@ -14,6 +14,7 @@ from federation.peers import arrival, origins, serve, state
 from federation.peers import provenance as pv
 from federation.peers.dress import terms_of_own
 from federation.peers.provenance import Credential, Version
+from federation.peers.provenance_packed import _unpacked, pack, unpack
 from federation.peers.wire import AnswerBroken, Caps
 from federation.policies.terms import Terms
 from federation.policies.tiers import Tier
@@ -94,7 +95,7 @@ def invented(
     signed = pv.issue(version, pv.signed_values(values, form), key.signature, b"s" * 32, end)
     put = {
         "k": "put", "t": "resource", "i": pv.b64(id), "o": origin, "r": [1, 0, 0], "h": 0, "T": terms.hash,
-        "path": [origin, hub.me.keys.origin], "v": values, "sd": pv.pack(signed),
+        "path": [origin, hub.me.keys.origin], "v": values, "sd": pack(signed),
     }  # fmt: skip
     return [
         origins.to_item(origins.origin_of(f"n{number}", key.public_jwk)),
@@ -105,7 +106,7 @@ def invented(
 
 def parts(packed: str) -> dict[Tier, Credential]:
     """The packed signatures of an item, by tier, with digests that do not matter."""
-    return {each.tier: each for each in pv._unpacked(pv.unb64(packed), 1, lambda *_: b"").credentials}
+    return {each.tier: each for each in _unpacked(pv.unb64(packed), 1, lambda *_: b"").credentials}
 
 
 # Mixed and replayed signatures
@@ -130,8 +131,8 @@ def test_a_hub_does_not_put_parts_of_two_versions_together(net, river, west, aur
             "all new": new["r"],
             "all old": old["r"],
         }[numbers]
-        ends = pv.unpack(new["sd"], flat(new), form(river)).expires
-        packed = pv.pack(pv.Provenance(ends, tuple(sd[tier] for tier in sorted(sd))))
+        ends = unpack(new["sd"], flat(new), form(river)).expires
+        packed = pack(pv.Provenance(ends, tuple(sd[tier] for tier in sorted(sd))))
         return new | {"sd": packed, "r": told, "v": new["v"] | {fields[older]: old["v"][fields[older]]}}
 
     bend(net, aurora, mixed)

@@ -6,7 +6,7 @@ import pytest
 from exchange_nodes import COMMUNITY, OPEN, PARTNER, STEWARD, Clock, Net, Node, copy_of, link
 
 from federation.peers import agreements, serve, state
-from federation.peers import provenance as pv
+from federation.peers.provenance_packed import unstore
 from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.records.registry import RECORD_TYPES
@@ -303,7 +303,7 @@ def test_an_open_peer_of_the_origin_gets_a_signature_over_what_it_sees(make, riv
     river.add()
     done = reader.sync("river")
     assert (done.taken, done.quarantined) == (1, 0)
-    signed = pv.unstore(reader.rows()[0].provenance)
+    signed = unstore(reader.rows()[0].provenance)
     assert signed.tiers == {Tier.OPEN}
 
 

@@ -12,6 +12,7 @@ from exchange_nodes import COMMUNITY, PARTNER, STEWARD, Exchanged, Net, Node, co
 from federation.errors import BadInput, Conflict, Unavailable
 from federation.peers import agreements, serve, state
 from federation.peers import provenance as pv
+from federation.peers.provenance_packed import expires_of
 from federation.peers.pull import ReconcileNeeded
 from federation.peers.state import prune_served, renew_incarnation
 from federation.peers.wire import AnswerBroken, Caps, compressed, decompressed
@@ -415,7 +416,7 @@ def test_a_signature_is_renewed_before_it_ends(make, river, west, clock):
     clock.forward(days=31)
     west.sync("river")
     after = west.rows()[0].provenance
-    assert pv.expires_of(after) == pv.expires_of(before) + pv.PERIOD_SECONDS
+    assert expires_of(after) == expires_of(before) + pv.PERIOD_SECONDS
 
 
 def test_erasing_that_a_crash_cut_off_is_done_later(river, west, monkeypatch):

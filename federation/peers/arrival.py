@@ -13,7 +13,8 @@ from federation.errors import BadInput, FederationError
 from federation.peers import origins
 from federation.peers import provenance as pv
 from federation.peers.origins import Origin
-from federation.peers.provenance import ProvenanceInvalid, VerifiedSignatures, Version
+from federation.peers.provenance import ProvenanceInvalid, Version
+from federation.peers.verified import VerifiedSignatures
 from federation.policies.catalogue import PAIRWISE_TYPES
 from federation.policies.terms import Terms
 from federation.policies.tiers import SCOPED_TIERS, Tier

@@ -20,6 +20,7 @@ from federation.peers import origins
 from federation.peers import provenance as pv
 from federation.peers.origins import Origin
 from federation.peers.provenance import ProvenanceInvalid, SignedTerms, Version
+from federation.peers.provenance_packed import pack, unstore
 from federation.peers.trust import Self
 from federation.peers.wire import line
 from federation.policies.rules import Policy
@@ -95,7 +96,7 @@ class Dresser:
             return None
         version = Version(self.me.keys.origin, item.type, item.id, tuple(body["r"]), body["h"], form)
         sign = partial(self.me.keys.provenance.signature, repeatable=True)
-        return pv.pack(pv.issue(version, shown, sign, self.me.keys.secret, pv.expiry(self.now)))
+        return pack(pv.issue(version, shown, sign, self.me.keys.secret, pv.expiry(self.now)))
 
     def _myself(self) -> Origin:
         if 0 not in self._origins:
@@ -129,7 +130,7 @@ class Dresser:
         if known is None or origin is None or packed is None or origin.thumbprint != body["o"]:
             return None
         terms, form = known
-        provenance = pv.unstore(packed)
+        provenance = unstore(packed)
         if provenance.expires <= self.now or not terms.relay or len(body["path"]) >= terms.hops:
             return None
         values = pv.provable(provenance, pv.signed_values(body["v"], form), form)
@@ -146,7 +147,7 @@ class Dresser:
             "path": [*body["path"], self.me.keys.origin],
             "r": [told if tier <= signed else 0 for tier, told in zip(SCOPED_TIERS, body["r"], strict=True)],
             "v": nested,
-            "sd": pv.pack(restricted),
+            "sd": pack(restricted),
         }
         return terms, origin, passed
 

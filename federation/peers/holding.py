@@ -16,7 +16,8 @@ from federation.intake import Accepted, Intake
 from federation.peers import origins, state
 from federation.peers.arrival import Arrival
 from federation.peers.origins import Origin
-from federation.peers.provenance import ProvenanceInvalid, expires_of
+from federation.peers.provenance import ProvenanceInvalid
+from federation.peers.provenance_packed import expires_of
 from federation.policies.terms import Terms
 from federation.records.base import RecordType
 from federation.records.codes import CodeLists

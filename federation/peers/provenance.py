@@ -1,4 +1,4 @@
-"""Who wrote a record: the origin's SD-JWTs (RFC 9901), one over its open and one over its community steps, packed.
+"""Who wrote a record: the origin's SD-JWTs (RFC 9901), one over its open and one over its community steps.
 
 A hub can drop disclosures, or one of the two, and never change anything; who sees the open steps alone learns nothing
 of the others. Never signs a partner step: a signature is evidence in the wrong hands. Never reads a clock.
@@ -7,12 +7,10 @@ of the others. Never signs a partner step: a signature is evidence in the wrong 
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b, sha256
-from threading import Lock
 from typing import Any, NamedTuple
 
 import orjson
@@ -27,13 +25,10 @@ PERIOD_SECONDS = 30 * 86_400
 LIFETIME_PERIODS = 3
 SALT_BYTES = 16
 DIGEST_BYTES = 32
-SIGNATURE_BYTES = 64
 PADDED_TO = 4
-MOST_DIGESTS = 255
 MOST_NAMES = 240
 _HEADER = b64(b'{"alg":"ES256","typ":"record+sd-jwt"}').encode()
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
-_WIRE, _STORED = 1, 2
 
 Sign = Callable[[bytes], bytes]
 """Signs a JWS signing input with the origin's provenance key; gives the 64 bytes of an ES256 signature."""
@@ -162,14 +157,17 @@ def _text(raw: bytes) -> bytes:
 
 
 def disclosure_text(salt: bytes, name: str, value: bytes) -> bytes:
+    """The disclosure of a step, base64url of `[salt, name, value]`; `value` is canonical JSON."""
     return _text(b'["%b","%b",%b]' % (_text(salt), name.encode(), value))
 
 
 def canonical(value: Any) -> bytes:
+    """A wire value as JSON with sorted keys: equal values are equal bytes."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def _digest(salt: bytes, name: str, value: bytes) -> bytes:
+def disclosure_digest(salt: bytes, name: str, value: bytes) -> bytes:
+    """What is signed of a step: the SHA-256 of its disclosure."""
     return sha256(disclosure_text(salt, name, value)).digest()
 
 
@@ -212,7 +210,7 @@ def issue(version: Version, values: Mapping[str, Any], sign: Sign, secret: bytes
         value = canonical(values[name])
         salt = blake2b(b"%b\0%b" % (name.encode(), value), digest_size=SALT_BYTES, key=keyed, person=b"salt").digest()
         tier = version.terms.tier(index[name], version.handling)
-        by_tier.setdefault(tier, []).append(Disclosure(index[name], salt, _digest(salt, name, value)))
+        by_tier.setdefault(tier, []).append(Disclosure(index[name], salt, disclosure_digest(salt, name, value)))
     made = (_credential(version, tier, by_tier[tier], keyed, sign, expires) for tier in sorted(by_tier))
     return Provenance(expires, tuple(made))
 
@@ -253,113 +251,8 @@ def provable(provenance: Provenance, values: Mapping[str, Any], terms: SignedTer
     return {
         name: value
         for name, value in values.items()
-        if name in held and _digest(held[name].salt, name, canonical(value)) == held[name].digest
+        if name in held and disclosure_digest(held[name].salt, name, canonical(value)) == held[name].digest
     }
-
-
-def pack(provenance: Provenance) -> str:
-    """The wire form, base64url: without values and digests of what is disclosed, which the receiver rebuilds."""
-    return b64(_pack(_WIRE, provenance))
-
-
-def store(provenance: Provenance) -> bytes:
-    """The form in which a received signature is kept: the wire form and the digests of what is disclosed."""
-    return _pack(_STORED, provenance)
-
-
-def _pack(form: int, provenance: Provenance) -> bytes:
-    parts = [bytes((form,)), provenance.expires.to_bytes(5, "big")]
-    for each in provenance.credentials:
-        parts += (
-            bytes((each.tier, len(each.disclosed), len(each.withheld))),
-            bytes(d.place for d in each.disclosed),
-            each.signature,
-            *(d.salt for d in each.disclosed),
-            *each.withheld,
-            *(d.digest for d in each.disclosed if form == _STORED),
-        )
-    return b"".join(parts)
-
-
-def expires_of(stored: bytes) -> int:
-    """When a kept signature ends, in seconds since 1970, without unpacking the rest."""
-    return int.from_bytes(stored[1:6], "big")
-
-
-class _Reader:
-    """The parts of a packed form, one after the other."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw, self._at = raw, 0
-
-    @property
-    def more(self) -> bool:
-        return self._at < len(self._raw)
-
-    def take(self, size: int) -> bytes:
-        part = self._raw[self._at : self._at + size]
-        if len(part) != size:
-            raise ProvenanceInvalid("The packed signature is cut short.")
-        self._at += size
-        return part
-
-    def several(self, count: int, size: int) -> list[bytes]:
-        whole = self.take(count * size)
-        return [whole[at : at + size] for at in range(0, len(whole), size)]
-
-
-def _unpacked(raw: bytes, form: int, digest_of: Callable[[int, bytes], bytes] | None) -> Provenance:
-    """A packed form; the digests of what is disclosed come from `digest_of(place, salt)`, or stand in it."""
-    reader = _Reader(raw)
-    if reader.take(1)[0] != form:
-        raise ProvenanceInvalid("The packed signature has an unknown form.")
-    expires = int.from_bytes(reader.take(5), "big")
-    found: list[Credential] = []
-    while reader.more:
-        tier, count, hidden = reader.take(3)
-        if tier > Tier.COMMUNITY or count == 0 or (found and tier <= found[-1].tier):
-            raise ProvenanceInvalid("The packed signature has no tiers in order.")
-        if count + hidden > MOST_DIGESTS:  # each may have to be withheld further on
-            raise ProvenanceInvalid("The packed signature has more digests than can be passed on.")
-        places, signature = reader.take(count), reader.take(SIGNATURE_BYTES)
-        salts, withheld = reader.several(count, SALT_BYTES), reader.several(hidden, DIGEST_BYTES)
-        if digest_of is None:
-            digests = reader.several(count, DIGEST_BYTES)
-        else:
-            digests = [digest_of(place, salt) for place, salt in zip(places, salts, strict=True)]
-        disclosed = tuple(map(Disclosure, places, salts, digests))
-        found.append(Credential(Tier(tier), signature, disclosed, tuple(withheld)))
-    return Provenance(expires, tuple(found))
-
-
-def unstore(stored: bytes) -> Provenance:
-    """A kept signature. Raises ProvenanceInvalid where the bytes are not one."""
-    return _unpacked(stored, _STORED, None)
-
-
-def unpack(packed: str, values: Mapping[str, Any], terms: SignedTerms) -> Provenance:
-    """A signature from the wire, its digests rebuilt from the item's flat signed values.
-
-    Every value must have its disclosure and every disclosure its value, once: what is not signed is refused, not
-    ignored. Raises ProvenanceInvalid.
-    """
-
-    def digest_of(place: int, salt: bytes) -> bytes:
-        name = terms.names[place] if place < len(terms.names) else ""
-        if name not in values:
-            raise ProvenanceInvalid("A disclosure has no value, or is of a step that the terms do not have.")
-        return _digest(salt, name, canonical(values[name]))
-
-    found = _unpacked(unb64(packed), _WIRE, digest_of)
-    places = [each.place for each in found.disclosed]
-    if len(set(places)) != len(places):
-        raise ProvenanceInvalid("The signature names a step twice.")
-    if len(places) != len(values):
-        raise ProvenanceInvalid("A value has no disclosure under the signature.")
-    for each in found.credentials:
-        if len(set(each.digests)) != len(each.digests):
-            raise ProvenanceInvalid("A digest stands twice under the signature.")
-    return found
 
 
 def verify(provenance: Provenance, version: Version, key: PublicKey, now: int) -> None:
@@ -385,37 +278,3 @@ def check_expiry(expires: int, now: int) -> None:
         raise ProvenanceInvalid("The signature has ended; its origin has not renewed it.")
     if expires > expiry(now + 86_400):
         raise ProvenanceInvalid("The signature claims to hold longer than signatures do.")
-
-
-class VerifiedSignatures:
-    """What was verified, by hash: a page that comes again costs no second verification. Bounded; thread-safe."""
-
-    def __init__(self, size: int = 20_000) -> None:
-        self._size = size
-        self._seen: OrderedDict[bytes, bytes] = OrderedDict()
-        self._lock = Lock()
-
-    def check(self, packed: str, values: Mapping[str, Any], version: Version, key: PublicKey, now: int) -> bytes:
-        """Unpack and verify, and give the form to keep; nothing is rebuilt where these very bytes were verified
-        before. Raises ProvenanceInvalid."""
-        said = orjson.dumps([packed, values, key.thumbprint, *version[:5]], default=_plain, option=orjson.OPT_SORT_KEYS)
-        seen = sha256(said + version.terms.canonical).digest()
-        with self._lock:
-            stored = self._seen.get(seen)
-            if stored is not None:
-                self._seen.move_to_end(seen)
-        if stored is not None:
-            check_expiry(expires_of(stored), now)
-            return stored
-        provenance = unpack(packed, values, version.terms)
-        verify(provenance, version, key, now)
-        stored = store(provenance)
-        with self._lock:
-            self._seen[seen] = stored
-            while len(self._seen) > self._size:
-                self._seen.popitem(last=False)
-        return stored
-
-
-def _plain(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)

@@ -24,8 +24,8 @@ from federation.peers.agreements import EXCHANGE, Partner
 from federation.peers.arrival import Arrival, Gatehouse
 from federation.peers.holding import Holding
 from federation.peers.loop import Pulled
-from federation.peers.provenance import VerifiedSignatures
 from federation.peers.state import Run, SyncState
+from federation.peers.verified import VerifiedSignatures
 from federation.peers.wire import (
     CHANGES_PATH,
     MEDIA_TYPE,

@@ -21,6 +21,7 @@ from sqlalchemy import select
 from federation.app import Node, open_node
 from federation.keys import NodeKeys, create_keys, generate_keys
 from federation.peers import provenance as pv
+from federation.peers.provenance_packed import store
 from federation.policies.policy import default_policy
 from federation.policies.terms import Terms, labels
 from federation.policies.tiers import HANDLING_LABELS, Tier
@@ -548,7 +549,7 @@ def received(
         signed = pv.issue(
             version, pv.signed_values(sent, form), who.keys.provenance.signature, who.keys.secret, pv.expiry(now)
         )
-        signature = pv.store(signed)
+        signature = store(signed)
     path = (origin,) if relayable else ()
     return rec, Put(type_key, id, origin, (1, 1, 1), int(handling), terms, path, sent, signature)
 
