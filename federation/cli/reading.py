@@ -28,13 +28,14 @@ class Listed:
 
 
 def list_records(node: Node, type_key: str, first: int, after: str | None, *, own: bool = False) -> Listed:
-    """A page of records of one type, drafts and past ones too, with the field that says best what each is."""
+    """A page of records of one type, drafts and past ones too, with the field that says best what each is; the `own`
+    ones with their handling, which is above `open`: a page without it is shown also where no ledger can be written."""
     named = next(name for name in TELLING if name in RECORD_TYPES[type_key].fields)
     shape = (
         ShapeField("id", "id"),
         ShapeField("title", named),
         ShapeField("status", "status"),
-        ShapeField("handling", "handling"),
+        *((ShapeField("handling", "handling"),) if own else ()),
         ShapeField("origin", "origin", nested=(ShapeField("name", "name"),)),
     )
     request = PageRequest((type_key,), {type_key: shape}, first=first, after=after, every_status=True, own=own)

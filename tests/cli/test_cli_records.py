@@ -289,7 +289,10 @@ def test_an_export_changes_nothing_where_it_comes_from_and_makes_new_records_els
     rows = cli("record", "list", "--json", home=other).json
     assert len(rows) == 3
     assert not {row["id"] for row in rows} & set(ids)
-    assert sorted(row["handling"] for row in rows) == ["TLP:CLEAR", "TLP:GREEN", "TLP:GREEN"]
+    there = tmp_path / "there.json"
+    assert cli("export", "json", there, "--type", "resource", home=other).code == 0
+    labels = [json.loads(line)["document"]["handling"] for line in there.read_text().splitlines()]
+    assert sorted(labels) == ["TLP:CLEAR", "TLP:GREEN", "TLP:GREEN"]
     moved = [cli("record", "show", row["id"], "--json", home=other).json["document"] for row in rows]
     assert told_of(held[1]["document"]) in [told_of(document) for document in moved]
 
