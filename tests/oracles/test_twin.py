@@ -24,11 +24,12 @@ from oracles.worlds import Clock, Rec, Sees, everyone, make_home, open_home
 VIEWERS = {
     "public": Sees("public", everyone(Tier.OPEN)),
     "client-mixed": Sees("client-mixed", MIXED),
+    "peer-open": Sees("peer-open", everyone(Tier.OPEN), "none", peer=True),
     "peer-community": Sees("peer-community", everyone(Tier.COMMUNITY), "none", peer=True),
     "peer-partner": Sees("peer-partner", everyone(Tier.PARTNER), "foreign_state", peer=True),
     "peer-narrow": Sees("peer-narrow", everyone(Tier.PARTNER), "none", NARROWED, peer=True),
 }
-EXCHANGING = ("peer-community", "peer-partner")
+EXCHANGING = ("peer-open", "peer-community", "peer-partner", "peer-narrow")
 PROBING = ("public", "client-mixed", "peer-narrow")
 """Who also puts every filter, order and word."""
 

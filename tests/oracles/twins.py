@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -202,12 +202,19 @@ def build(home: Path, sees: Sees | None, types: tuple[str, ...] = tuple(RECORD_T
             if sees is not None:
                 if not sees.steps(rec) and mint.pick("gone", (True, False)):
                     continue
-                rec, put = received(mint, clock, sender, key, variant, 0, varied(mint, rec, sees))
+                document = varied(mint, rec, not_narrowed(sees))
+                rec, put = received(mint, clock, sender, key, variant, 0, document)
             twin.records.append(rec)
             puts.append(put)
     take_in(node, sender, pid, puts)
     clock.at = TODAY
     return twin
+
+
+def not_narrowed(sees: Sees) -> Sees:
+    """The viewer as an origin's signature knows it: by tier alone. A hub that withholds single fields of what it passes
+    on cannot sign anew, so that their digests stay and tell that something has changed, as the README says."""
+    return replace(sees, narrowed={})
 
 
 def _own_facts(key: str, variant: str) -> Mapping[str, Any]:
