@@ -10,20 +10,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection
 
 from federation.errors import Conflict, RateLimited, Unavailable
-from federation.keys import b64, unb64
+from federation.keys import b64
 from federation.oauth.client import PeerSession
 from federation.outbound import StreamedResponse, lines
-from federation.peers import agreements, state
+from federation.peers import agreements, ranges, state
 from federation.peers.agreements import EXCHANGE, Partner
 from federation.peers.arrival import Arrival, Gatehouse
 from federation.peers.holding import Holding
 from federation.peers.loop import Pulled
+from federation.peers.ranges import Key
 from federation.peers.state import Run, SyncState
 from federation.peers.verified import VerifiedSignatures
 from federation.peers.wire import (
@@ -48,13 +49,6 @@ ANSWER_BYTES = 16 * 1024 * 1024
 MAX_RESTARTS = 3
 MAX_ANSWERS = 4096
 _NOT_ASKED = "Only verified peers that are neither frozen nor revoked are pulled; see `federation peer show`."
-_ORDER = {key: place for place, key in enumerate(RECORD_TYPES)}
-_OVER = "~"
-"""In the place of a type in a run: all types were told."""
-
-
-def _place(kind: str | None) -> int:
-    return 0 if kind is None else _ORDER.get(kind, len(_ORDER))
 
 
 class AnswerCut(AnswerBroken):
@@ -73,8 +67,8 @@ class ReconcileNeeded(Conflict):
 class _Batch:
     """What has arrived since the last checkpoint."""
 
-    puts: dict[tuple[str, str, bytes], Put] = field(default_factory=dict)
-    gone: dict[tuple[str, str, bytes], Gone] = field(default_factory=dict)
+    puts: dict[Key, Put] = field(default_factory=dict)
+    gone: dict[Key, Gone] = field(default_factory=dict)
     poison: list[Poison] = field(default_factory=list)
     lines: int = 0
     size: int = 0
@@ -234,7 +228,7 @@ class Puller:
                     raise AnswerBroken("The answer does not say where it begins.")
                 elif item["k"] == "check":
                     if item.get("t") in RECORD_TYPES:
-                        reached = self._reached(now.run or run, item)
+                        reached = ranges.reached(now.run or run, item)
                         now = self._apply(who, now, arrival, batch, tally, **begun, run=reached)
                         progress(tally.taken)
                     batch = _Batch()
@@ -243,24 +237,12 @@ class Puller:
                 elif item["k"] == "end":
                     if _more(item, content):
                         return True
-                    done = Run(run.name, _OVER, None)
+                    done = ranges.over(run)
                     self._apply(who, now, arrival, batch, tally, **begun, run=done, cursor=_token(item.get("c")))
                     return True
                 else:
                     raise AnswerBroken("The answer holds a line that has no place in it.")
         raise AnswerCut("The answer was cut off; what came whole was taken in.")
-
-    def _reached(self, run: Run, item: Mapping[str, Any]) -> Run:
-        """Where a range ends: the types come in their order, and the ids within a type in theirs."""
-        kind, upto = str(item["t"]), _id(item.get("to"))
-        if _ORDER[kind] < _place(run.type) or (
-            kind == run.type and upto is not None and upto.hex() <= (run.after or "")
-        ):
-            raise AnswerBroken("The answer goes back to what was already told.")
-        if upto is None:
-            following = [key for key, place in _ORDER.items() if place > _ORDER[kind]]
-            return Run(run.name, following[0] if following else _OVER, None)
-        return Run(run.name, kind, upto.hex())
 
     def _arrival(self, who: Partner) -> Arrival:
         return Arrival(
@@ -312,7 +294,8 @@ class Puller:
             after = state.advance(conn, now, **{**moves, "run": None if moves.get("cursor") else reached})
             gone = dict(batch.gone)
             if now.run is not None and reached is not None:
-                gone |= self._left_behind(conn, who, now.run, reached, batch)
+                held = partial(self._holding.held, conn, who.pid)
+                gone |= ranges.left_behind(held, now.run, reached, batch.puts)
             puts = list(batch.puts.values())
             narrowing = now.run is not None
             counts = self._holding.apply(conn, who.pid, arrival, puts, list(gone.values()), narrowing=narrowing)
@@ -321,27 +304,6 @@ class Puller:
         tally.withdrawn += counts.withdrawn
         tally.quarantined += counts.quarantined + len(batch.poison)
         return after
-
-    def _left_behind(
-        self, conn: Connection, who: Partner, before: Run, after: Run, batch: _Batch
-    ) -> dict[tuple[str, str, bytes], Gone]:
-        """What is held in the range that was just told and was not told again. Types that were passed over are
-        empty at the peer."""
-        found: dict[tuple[str, str, bytes], Gone] = {}
-        start, end = _place(before.type), _place(after.type)
-        for kind, place in _ORDER.items():
-            low = bytes.fromhex(before.after) if kind == before.type and before.after else None
-            high = bytes.fromhex(after.after) if kind == after.type and after.after else None
-            if start <= place < end or (place == end and high is not None):
-                for gone in self._holding.held(conn, who.pid, kind, low, high):
-                    if (kind, gone.origin, gone.id) not in batch.puts:
-                        found[kind, gone.origin, gone.id] = gone
-        for kind, _, id in batch.puts:
-            low_ok = before.after is None or kind != before.type or id.hex() > before.after
-            high_ok = after.after is None or kind != after.type or id.hex() <= after.after
-            if not (start <= _ORDER[kind] <= end and low_ok and high_ok):
-                raise AnswerBroken("A record stands outside of the range that it was told in.")
-        return found
 
     @contextmanager
     def _ask(self, who: Partner, path: str, asked: dict[str, Any]) -> Iterator[StreamedResponse]:
@@ -397,15 +359,3 @@ def _epoch(value: Any) -> int:
     if type(value) is not int or not 0 < value < 2**53:
         raise AnswerBroken("The answer lacks its epoch.")
     return value
-
-
-def _id(value: Any) -> bytes | None:
-    if value is None:
-        return None
-    try:
-        id = unb64(value)
-    except (ValueError, TypeError, AttributeError):
-        id = b""
-    if len(id) != 16:
-        raise AnswerBroken("A range of the answer has no end.")
-    return id
