@@ -331,6 +331,7 @@ def _after_first(told: list[bytes], line: bytes) -> Iterator[bytes]:
         lambda told: told[1:],
         lambda told: [told[0], b'{"k":"check","t":"resource","to":"AAAA"}\n'],
         lambda told: [told[0], b'{"k":"check","t":"notice","to":null}\n', *told[1:]],
+        lambda told: [told[0], b'{"k":"check","t":[],"to":null}\n', *told[1:]],
         lambda told: [told[0], b'{"k":"end","c":"x","more":true}\n'],
         lambda told: [told[0].replace(b'"e":1', b'"e":"one"'), *told[1:]],
         lambda told: [*told[:-1], b'{"k":"end"}\n'],

@@ -227,7 +227,7 @@ class Puller:
                 elif begun is None:
                     raise AnswerBroken("The answer does not say where it begins.")
                 elif item["k"] == "check":
-                    if item.get("t") in RECORD_TYPES:
+                    if _type(item.get("t")) in RECORD_TYPES:
                         reached = ranges.reached(now.run or run, item)
                         now = self._apply(who, now, arrival, batch, tally, **begun, run=reached)
                         progress(tally.taken)
@@ -352,6 +352,12 @@ def _more(item: Mapping[str, Any], content: int) -> bool:
 def _token(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 200:
         raise AnswerBroken("The answer lacks its cursor.")
+    return value
+
+
+def _type(value: Any) -> str:
+    if not isinstance(value, str):
+        raise AnswerBroken("A range of the answer has no type.")
     return value
 
 
