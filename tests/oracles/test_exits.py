@@ -4,7 +4,7 @@ driven by the canary on both databases, or is exempt with a reason; and the list
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from oracles.commands import Run, drive_homes, drive_reading, drive_writing
 from oracles.decode import postgresql_cells, sqlite_cells
 from oracles.desk import Desk, allow_loopback, copied, served
 from oracles.driving import (
+    ASKERS,
     Cells,
     Drive,
     drive_exchange,
@@ -37,7 +38,6 @@ from oracles.questions import Questions
 from oracles.stage import Stage, set_up
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "exit_exemptions.txt"
-pytestmark = pytest.mark.xdist_group("oracles")
 
 
 @dataclass
@@ -56,10 +56,10 @@ class Driven:
         return found | exits.files(self.desk.home)
 
 
-def run_through(stage: Stage, desk: Desk, cells: Callable[[], Cells], folder: Path) -> Drive:
+def run_through(stage: Stage, cells: Callable[[], Cells], askers: Sequence[str]) -> Drive:
     """Every exit at least once, in an order in which each has something to show."""
     drive, node = drive_of(stage), stage.node
-    drive_graphql(drive, stage, Questions(stage.steward.endpoint._core, stage.records))
+    drive_graphql(drive, stage, Questions(stage.steward.endpoint._core, stage.records), askers=askers)
     drive_ledger(drive, stage)
     drive_exchange(drive, stage)
     drive_routes(drive, stage)
@@ -98,7 +98,7 @@ def on_sqlite(stage: Stage, tmp_path_factory: pytest.TempPathFactory, private: N
     folder = tmp_path_factory.mktemp("driven")
     database = stage.node.settings.home / "node.db"
     desk = Desk(folder / "river")
-    drive = run_through(stage, desk, lambda: sqlite_cells(database), folder)
+    drive = run_through(stage, lambda: sqlite_cells(database), ASKERS[1::2])
     copied(stage.node.settings.home, desk.home)
     allow_loopback(desk.home)
     run_commands(drive, stage, desk, folder / "out")
@@ -119,7 +119,7 @@ def on_postgresql(
         ending.callback(postgres_pool.give_back, url)  # type: ignore[attr-defined]
         ending.enter_context(closing(stage))
         desk = Desk(stage.node.settings.home)
-        drive = run_through(stage, desk, lambda: postgresql_cells(url), folder)
+        drive = run_through(stage, lambda: postgresql_cells(url), ASKERS)
         run_commands(drive, stage, desk, folder / "out")
         yield Driven(stage, drive, desk)
 

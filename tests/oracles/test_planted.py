@@ -14,7 +14,6 @@ import sqlcipher3
 import federation.cli.formats
 import federation.cli.peer
 import federation.edge
-from federation.gate import Gate
 from federation.peers.dress import Dresser
 from federation.peers.wire import line
 from federation.schema import problems
@@ -26,8 +25,6 @@ from oracles.desk import Desk, copied
 from oracles.driving import drive_exchange, drive_files, drive_graphql, drive_of, drive_routes, drive_tables
 from oracles.questions import Questions
 from oracles.stage import Stage
-
-pytestmark = pytest.mark.xdist_group("oracles")
 
 
 @dataclass
@@ -69,7 +66,7 @@ def in_an_error(planting: Planting) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError(planting.secret)
 
-    planting.patch.setattr(Gate, "_run", broken)
+    planting.patch.setattr(planting.stage.node.gate, "_run", broken)
     planting.patch.setattr(problems, "_masked", lambda cause: (f"It broke: {cause}", {"code": "INTERNAL"}))
     planting.ask("resources")
 

@@ -44,13 +44,15 @@ def first_home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) 
 
 
 def questions_of(twin: Twin, records: list[Rec], name: str) -> list[Question]:
-    """What a viewer asks: everything once; of filters, orders and words each of those who probe takes its part."""
+    """What a viewer asks. Of filters, orders, words and ids each of those who probe takes its part, and the rest whole;
+    of the others, whose door is the exchange, each takes its part of the rest."""
     every = Questions(endpoint_of(twin.node)._core, records).everything()
-    part = PROBING.index(name) if name in PROBING else None
+    probes = name in PROBING
+    whose = PROBING if probes else tuple(each for each in VIEWERS if each not in PROBING)
     found = []
     for number, question in enumerate(every):
         probing = question.name.startswith(("filter", "order", "word")) or question.root == "node"
-        if not probing or number % len(PROBING) == part:
+        if (probes and not probing) or (probes == probing and number % len(whose) == whose.index(name)):
             found.append(question)
     return found
 
