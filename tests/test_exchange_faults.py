@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 from exchange_nodes import COMMUNITY, PARTNER, STEWARD, Exchanged, Net, Node, copy_of, link
+from sqlalchemy import text
 
 from federation.errors import BadInput, Conflict, Unavailable
 from federation.peers import agreements, serve, state
@@ -406,6 +407,23 @@ def test_a_relayed_record_leaves_when_its_signature_ends(make, river, west, cloc
     assert b"Emergency grants" not in aurora.bytes_on_disk()
     agreements.unfreeze(river.database, "west")
     west.sync("river")
+    aurora.sync("west")
+    assert aurora.titles() == ["Emergency grants"]
+
+
+def test_a_record_whose_kept_signature_is_damaged_stays_and_stops_no_other(make, river, west):
+    aurora = make("aurora")
+    link(west, aurora)
+    west.grant("aurora", COMMUNITY)
+    river.add()
+    river.add(title="Damaged")
+    west.sync("river")
+    aurora.sync("west")
+    with west.database.write() as conn:
+        cut = text("UPDATE resource SET provenance = substr(provenance, 1, 40) WHERE title__exact = 'Damaged'")
+        assert conn.execute(cut).rowcount == 1
+    with aurora.database.write() as conn:
+        state.pull_anew(conn, 1, empty=False)
     aurora.sync("west")
     assert aurora.titles() == ["Emergency grants"]
 

@@ -19,7 +19,7 @@ from federation.gate import Item
 from federation.peers import origins
 from federation.peers import provenance as pv
 from federation.peers.origins import Origin
-from federation.peers.provenance import ProvenanceInvalid, SignedTerms, Version
+from federation.peers.provenance import Provenance, ProvenanceInvalid, SignedTerms, Version
 from federation.peers.provenance_packed import pack, unstore
 from federation.peers.trust import Self
 from federation.peers.wire import line
@@ -127,10 +127,10 @@ class Dresser:
         self, conn: Connection, item: Item, body: dict[str, Any], packed: bytes | None
     ) -> tuple[Terms, Origin, dict[str, Any]] | None:
         known, origin = self._terms_at(conn, item.terms), self._origin_at(conn, item.origin)
-        if known is None or origin is None or packed is None or origin.thumbprint != body["o"]:
+        provenance = _unstored(packed)
+        if known is None or origin is None or provenance is None or origin.thumbprint != body["o"]:
             return None
         terms, form = known
-        provenance = unstore(packed)
         if provenance.expires <= self.now or not terms.relay or len(body["path"]) >= terms.hops:
             return None
         values = pv.provable(provenance, pv.signed_values(body["v"], form), form)
@@ -180,6 +180,15 @@ class Dresser:
             self._told.add(terms.hash)
             lines.append(line({"k": "terms", "hash": terms.hash, "body": terms.to_json()}))
         return lines
+
+
+def _unstored(packed: bytes | None) -> Provenance | None:
+    """The signature that a record came with. None where there is none, or its bytes are damaged: then the record stays
+    where it is, and the others go on."""
+    try:
+        return None if packed is None else unstore(packed)
+    except ProvenanceInvalid:
+        return None
 
 
 def _withdrawal(body: Mapping[str, Any]) -> bytes:
