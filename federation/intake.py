@@ -18,7 +18,7 @@ from federation.errors import BadInput, Conflict, FederationError, ForbiddenFiel
 from federation.policies.terms import Labels
 from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer, ViewerKind
-from federation.records.base import RecordType
+from federation.records.base import SET_BY_NODE, RecordType
 from federation.records.codes import CodeLists
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
@@ -217,7 +217,7 @@ class Intake:
         """A record as it will be after changes, checked."""
         record_type = RECORD_TYPES[held.type]
         given, handling = drafts.split(changes)
-        before = {name: value for name, value in held.document.items() if name not in drafts.SET_BY_NODE}
+        before = {name: value for name, value in held.document.items() if name not in SET_BY_NODE}
         merged = {name: value for name, value in {**before, **given}.items() if value is not None}
         document = record_type.normalise(merged, self._context(connection))
         document = drafts.with_relays(record_type, document, before, self._world, held.id)

@@ -19,8 +19,8 @@ from typing import Any
 from federation.errors import BadInput
 from federation.formats.hsds_tables import ROWS, Row, Tables, read_csv
 from federation.formats.imports import ImportOptions, ImportRow, RowProblem, record_uuid, source_uuid
-from federation.formats.jsonlines import SET_BY_THE_NODE, Told
-from federation.records.base import FieldSpec, RecordType
+from federation.formats.jsonlines import Told
+from federation.records.base import SET_BY_NODE, FieldSpec, RecordType
 from federation.records.coded import Codes
 from federation.records.registry import RECORD_TYPES
 from federation.records.values import Amount, Period
@@ -77,7 +77,7 @@ def write_csv(type_key: str, records: Iterable[Told]) -> Iterator[bytes]:
     """The lines (UTF-8) of a CSV that `read_csv_records` understands, the header first. Cells that a spreadsheet would
     run as a formula begin with an apostrophe."""
     record_type = RECORD_TYPES[type_key]
-    columns = [name for name, spec in record_type.fields.items() if name not in (*SET_BY_THE_NODE, "translations")]
+    columns = [name for name, spec in record_type.fields.items() if name not in (*SET_BY_NODE, "translations")]
     flat = [{**_flat(each.document, record_type), "id": each.id or ""} for each in records]
     extra = sorted({name for row in flat for name in row if name not in columns and name != "id"})
     header = [name for name in ("id", *columns, *extra) if name == "id" or any(row.get(name) for row in flat)]
@@ -92,7 +92,7 @@ def write_csv(type_key: str, records: Iterable[Told]) -> Iterator[bytes]:
 def _check_column(column: str, record_type: RecordType, file: str) -> None:
     field = re.split(r"[.@]", column, maxsplit=1)[0]
     if column in ("id", "type", *_EXTRAS) or (
-        field in record_type.fields and field not in (*SET_BY_THE_NODE, "translations")
+        field in record_type.fields and field not in (*SET_BY_NODE, "translations")
     ):
         return
     raise BadInput(f"{file}:1: {record_type.graphql} has no field {column[:60]!r}.", field=column[:60])
@@ -174,7 +174,7 @@ def _flat(document: Mapping[str, Any], record_type: RecordType) -> dict[str, str
     for name, value in document.items():
         if name in _EXTRAS and value:
             cells[name] = value if name == "handling" else json.dumps(value, ensure_ascii=False, sort_keys=True)
-        if name not in record_type.fields or value is None or name in SET_BY_THE_NODE:
+        if name not in record_type.fields or value is None or name in SET_BY_NODE:
             continue
         if name == "translations":
             for language, texts in value.items():

@@ -14,10 +14,10 @@ import orjson
 
 from federation.errors import BadInput
 from federation.formats.imports import RowProblem
+from federation.records.base import SET_BY_NODE
 from federation.records.registry import RECORD_TYPES
 
 MAX_BYTES = 256 * 1024 * 1024
-SET_BY_THE_NODE = ("created_at", "updated_at", "restated")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def write_records(records: Iterable[Told]) -> Iterator[bytes]:
     """One line of UTF-8 JSON for each record; keys sorted, so that equal records give equal bytes. What only a node
     sets is left out, so that `record add` takes the lines."""
     for record in records:
-        kept = {name: value for name, value in record.document.items() if name not in SET_BY_THE_NODE}
+        kept = {name: value for name, value in record.document.items() if name not in SET_BY_NODE}
         named = {} if record.id is None else {"id": record.id}
         line = {"type": record.type, **named, "document": kept}
         yield orjson.dumps(line, option=orjson.OPT_SORT_KEYS) + b"\n"

@@ -21,6 +21,13 @@ OPEN, COMMUNITY, PARTNER, NETWORK, SEALED = Tier
 DOCUMENT_EXTRAS = ("caps", "originals")
 """Keys of a home document beside its fields: what may leave at most, and codes that an import did not know."""
 
+RESTATED = "restated"
+"""Under this a home document notes what was last told of the fields that are told once a day at most, and on which day:
+`{field: {"state", "on"}}`."""
+
+SET_BY_NODE = ("created_at", "updated_at", RESTATED)
+"""What only a node sets in its home documents: no file and no caller brings it."""
+
 Document = Mapping[str, Any]
 Problems = list[tuple[str | None, str]]
 

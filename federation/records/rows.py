@@ -14,7 +14,7 @@ from typing import Any
 
 from federation.errors import BadInput
 from federation.policies.tiers import Tier
-from federation.records.base import RecordType
+from federation.records.base import RESTATED, RecordType
 from federation.records.kinds import Cell, ColumnSpec, Context, Kind, standard_context
 from federation.records.texts import search_words
 
@@ -259,7 +259,7 @@ def _home_value(record_type: RecordType, held: _Held, document: Mapping[str, Any
     """The home value of a field: a text together with its translations, of the translations those of texts that may be
     told of, and what is told once a day together with what was last told."""
     value = document.get(held.name)
-    if value is not None and held.kind.batched and (last := document.get("restated", {}).get(held.name)):
+    if value is not None and held.kind.batched and (last := document.get(RESTATED, {}).get(held.name)):
         return {**value, "told": last["state"]}
     if value is not None and held.tells_of:
         told = [name for name in held.tells_of if _first(record_type, _by_name(record_type)[name], caps) is not None]

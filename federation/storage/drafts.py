@@ -12,18 +12,12 @@ from typing import Any
 
 from federation.errors import BadInput
 from federation.policies.tiers import HANDLING_LABELS, Tier
-from federation.records.base import RecordType
+from federation.records.base import RESTATED, SET_BY_NODE, RecordType
 from federation.records.kinds import Line, Text
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import assign_relays
 from federation.storage.tables import EXPIRED, SHARED
 from federation.world import World
-
-RESTATED = "restated"
-"""Under this a home document notes what was last told of the fields that are told once a day at most, and on which day:
-`{field: {"state", "on"}}`."""
-
-SET_BY_NODE = ("created_at", "updated_at", RESTATED)
 
 
 @dataclass(frozen=True)

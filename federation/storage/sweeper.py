@@ -14,13 +14,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, text
 
 from federation.policies.terms import Labels
-from federation.records.base import RecordType
+from federation.records.base import RESTATED, RecordType
 from federation.records.codes import CodeLists
 from federation.records.kinds import Context
 from federation.records.registry import RECORD_TYPES
 from federation.storage import cells, journal, own, revisions, writing
 from federation.storage.database import Database
-from federation.storage.drafts import RESTATED, with_restated
+from federation.storage.drafts import with_restated
 from federation.storage.journal import Entry, Position
 from federation.storage.own import Keeper
 from federation.storage.tables import EXPIRED, FACTS, SHARED, record_table
