@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -100,12 +100,13 @@ class Node:
         )
 
     def sweep(self) -> None:
-        """Writes down what only time changes: expiry, ended agreements, small cells, signatures to renew, retention."""
+        """Writes down what only time changes: expiry, ended agreements, small cells, what is told once a day; and lets
+        go what was kept for its time."""
         sweep(
             self.database,
             self.world,
             self.codes,
-            lambda type_key: labels(self.policies.current(), type_key),
+            _labels_in_force(self.policies),
             place_k=self.settings.place_k,
             journal_days=self.settings.journal_days,
         )
@@ -169,10 +170,6 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
     ledger = Ledger(database, world)
     gate = Gate(database, policies.current, codes, ledger, keys.secret)
     scopes = frozenset(scope_for(kind, tier) for kind in types.types for tier in SCOPED_TIERS) | ACTION_SCOPES
-
-    def labels_of(type_key: str) -> Labels:
-        return labels(policies.current(), type_key)
-
     intake = Intake(
         database,
         codes,
@@ -180,20 +177,13 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
         keys.origin,
         lint.findings,
         ledger=ledger,
-        labels=labels_of,
+        labels=_labels_in_force(policies),
         secret=keys.secret,
         place_k=settings.place_k,
         name=settings.name,
     )
     outbound = Outbound(settings.allow_private_peers, settings.ca_file)
-    realm = Realm(
-        settings.url,
-        keys,
-        database,
-        world,
-        first_of(registered_peers(database), registered_clients(database)),
-        scopes,
-    )
+    clients = first_of(registered_peers(database), registered_clients(database))
     session = PeerSession(outbound, keys.peer, settings.url, world)
     me = Self(settings.name, settings.url, keys)
     return Node(
@@ -209,10 +199,15 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
         intake=intake,
         outbound=outbound,
         session=session,
-        realm=realm,
+        realm=Realm(settings.url, keys, database, world, clients, scopes),
         puller=Puller(database, world, keys.origin, session, Holding(database, intake, codes)),
         source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
     )
+
+
+def _labels_in_force(policies: PolicyLog) -> Callable[[str], Labels]:
+    """The tiers of a type's steps under whatever policy is in force when it is asked."""
+    return lambda type_key: labels(policies.current(), type_key)
 
 
 def _check_public_scopes(settings: Settings, types: Catalogue) -> None:

@@ -4,7 +4,7 @@ are reported, once per file and reason; nothing is guessed but the name of a pro
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,11 +72,7 @@ def gathered(tables: Tables) -> HsdsPackage:
         located.add(row)
     children = _children(tables, set(own), problems)
     terms = _terms(tables)
-    known_owners = {"", *organizations}
-    orphans = [row for row in services if row["organization_id"].strip() not in known_owners]
-    if orphans:
-        reason = "names an organisation that is not in the package; taken in without it"
-        problems.append(RowProblem(orphans[0].file, orphans[0].line, reason, len(orphans), trouble="remark"))
+    problems += _without_owner(services, organizations)
     listings = []
     for row in services:
         key, owner = row["id"].strip(), row["organization_id"].strip()
@@ -101,6 +97,13 @@ def gathered(tables: Tables) -> HsdsPackage:
             )
         )
     return HsdsPackage(tables.source, tuple(listings), tuple(problems))
+
+
+def _without_owner(services: Sequence[Row], organizations: Mapping[str, Row]) -> Iterator[RowProblem]:
+    orphans = [row for row in services if (key := row["organization_id"].strip()) and key not in organizations]
+    if orphans:
+        reason = "names an organisation that is not in the package; taken in without it"
+        yield RowProblem(orphans[0].file, orphans[0].line, reason, len(orphans), trouble="remark")
 
 
 class _Grouped:

@@ -209,10 +209,7 @@ def grant(
     """
     wanted = frozenset(scopes)
     _check_scopes(wanted, catalogue)
-    if purpose not in PURPOSES:
-        raise BadInput(f"There is no such purpose; one of: {', '.join(PURPOSES)}.", field="purpose")
-    if until < world.today():
-        raise BadInput("The agreement would end before today.", field="until")
+    _check_purpose(purpose, until, world.today())
     narrowed = dict(narrowing or {})
     _check_narrowing(narrowed, catalogue)
     who = partner(database, name)
@@ -233,6 +230,13 @@ def grant(
         narrowing=json.dumps(kept),
     )
     return partner(database, name)
+
+
+def _check_purpose(purpose: str, until: date, today: date) -> None:
+    if purpose not in PURPOSES:
+        raise BadInput(f"There is no such purpose; one of: {', '.join(PURPOSES)}.", field="purpose")
+    if until < today:
+        raise BadInput("The agreement would end before today.", field="until")
 
 
 def _check_scopes(scopes: frozenset[str], catalogue: Catalogue) -> None:

@@ -139,17 +139,7 @@ def record_type(stating: type[Record], common: type) -> RecordType:
     fields: dict[str, FieldSpec] = {}
     for source, shared in ((stating, False), (common, True)):
         for name, spec in _statements(source).items():
-            fields[name] = FieldSpec(
-                name=name,
-                kind=spec.kind,
-                steps=spec.steps,
-                meaning=spec.meaning,
-                common=shared,
-                sortable=spec.kind.sortable and spec.steps[-1].tier < SEALED,
-                filterable=spec.filterable and bool(spec.kind.filters) and spec.steps[-1].tier < SEALED,
-                required=spec.required,
-                searched=spec.kind.searched and spec.steps[-1].tier < SEALED,
-            )
+            fields[name] = _field(name, spec, shared)
     graphql = stating.__name__
     fields["translations"] = replace(fields["translations"], tells_of=_listed_texts(fields))
     frozen = MappingProxyType(fields)
@@ -175,6 +165,22 @@ def record_type(stating: type[Record], common: type) -> RecordType:
         shareable=stating.shareable,
         relayable=stating.relayable,
         needs_expectations=stating.needs_expectations,
+    )
+
+
+def _field(name: str, spec: Stated, shared: bool) -> FieldSpec:
+    """A field as it was stated. One that never leaves is not sorted, filtered or searched by."""
+    leaves = spec.steps[-1].tier < SEALED
+    return FieldSpec(
+        name=name,
+        kind=spec.kind,
+        steps=spec.steps,
+        meaning=spec.meaning,
+        common=shared,
+        sortable=spec.kind.sortable and leaves,
+        filterable=spec.filterable and bool(spec.kind.filters) and leaves,
+        required=spec.required,
+        searched=spec.kind.searched and leaves,
     )
 
 
