@@ -163,6 +163,23 @@ def test_it_runs_in_the_background_and_stops_cleanly(hub):
     assert running.stopping
 
 
+def test_a_stop_that_comes_just_as_a_round_begins_is_not_lost(hub, syncs, monkeypatch):
+    running = loop(hub, syncs)
+    running.round()
+
+    class Late(Event):
+        def is_set(self) -> bool:
+            was = super().is_set()
+            self.set()
+            running._waking.set()
+            return was
+
+    monkeypatch.setattr(running, "_stopping", Late())
+    running.start()
+    running._thread.join(5)
+    assert not running._thread.is_alive()
+
+
 def test_the_loop_outlives_a_database_that_is_away(hub, monkeypatch):
     tries = Event()
 

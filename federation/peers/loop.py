@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -181,14 +181,8 @@ class ExchangeLoop:
 
     def round(self) -> list[Pulled]:
         """Pull every peer that is due, up to four at once; what each gave. Raises nothing that one peer causes."""
-        self._let_go()
-        waiting = self.due()
-        if not waiting:
-            return []
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pull") as pool:
-            running = [pool.submit(self.pull, who) for who in waiting]
-            wait(running)
-        return [each.result() for each in running]
+            return [each.result() for each in self._begin(pool)]
 
     def pull(self, who: Partner) -> Pulled:
         """Pull one peer, write down how it went and when it is due again."""
@@ -224,7 +218,6 @@ class ExchangeLoop:
     def _run(self) -> None:
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pull") as pool:
             while not self._stopping.is_set():
-                self._waking.clear()
                 try:
                     self._begin(pool)
                     pause = self._until_next()
@@ -232,21 +225,29 @@ class ExchangeLoop:
                     _log.error("exchange_loop_broke", kind=type(error).__name__)
                     pause = float(FIRST_BACKOFF_SECONDS)
                 self._waking.wait(pause)
+                self._waking.clear()  # after the wait: what is called out while peers are looked for is not lost
 
-    def _begin(self, pool: ThreadPoolExecutor) -> None:
+    def _begin(self, pool: ThreadPoolExecutor) -> list[Future[Pulled]]:
         """Begin to pull every peer that is due, without waiting for any."""
         self._let_go()
+        begun = []
         for who in self.due():
             with self._lock:
                 self._running.add(who.pid)
-            pool.submit(self._pull_beside, who)
+            begun.append(pool.submit(self._pull_beside, who))
+        return begun
 
-    def _pull_beside(self, who: Partner) -> None:
+    def _pull_beside(self, who: Partner) -> Pulled:
         try:
-            if not self.stopping and self.pull(who).error == "BUSY":
+            if self.stopping:
+                return Pulled(who.name, more=True)
+            pulled = self.pull(who)
+            if pulled.error == "BUSY":
                 self._stopping.wait(ASKED_AGAIN_SECONDS)
+            return pulled
         except Exception as error:  # nobody waits for what this raises
             _log.error("exchange_broke", peer=who.name, kind=type(error).__name__)
+            return Pulled(who.name, error="INTERNAL")
         finally:
             with self._lock:
                 self._running.discard(who.pid)
