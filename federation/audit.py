@@ -140,7 +140,8 @@ class Ledger:
                 self._turn.notify_all()
 
     def _commit(self, batch: list[_Waiting], anchor: bool = False) -> None:
-        """Writes a batch as one transaction. Only one thread at a time is here."""
+        """Writes a batch as one transaction, and where a minute has passed what ties the chains together as another.
+        Only one thread at a time is here."""
         chain, now = self._chain, self._world.now()
         due = anchor or (chain.anchored is not None and now - chain.anchored >= timedelta(seconds=ANCHOR_SECONDS))
         with self._turn:

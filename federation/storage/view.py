@@ -36,8 +36,8 @@ class Arm:
 class View:
     """What one viewer sees of one type. `keeps`: it may see drafts and past ones, if it asks for them. `pairwise`: ids
     and pseudonyms are made for this viewer alone. `key` names the own projection: equal for viewers who see own records
-    alike. `labels` are the tiers of the steps of own records. `memo` keeps statements
-    over it, `known` masks of its arms."""
+    alike. `labels` are the tiers of the steps of own records. `memo` keeps statements over it, `known` masks of its
+    arms."""
 
     type: RecordType
     arms: tuple[Arm, ...]
