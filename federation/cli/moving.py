@@ -8,18 +8,20 @@ from contextlib import closing
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from federation.errors import BadInput, Conflict
-from federation.peers.state import renew_incarnation
+from federation.peers.state import SERVED_FROM, renew_incarnation, set_meta
 from federation.records.registry import RECORD_TYPES
 from federation.settings import Settings
 from federation.storage.database import Database, open_database
 from federation.storage.migrating import all_metadata, migrate
+from federation.storage.sweeper import begin_journal
 from federation.storage.tables import meta, record_table
 from federation.storage.writing import update_rows
 from federation.world import World, real_world
 
 BATCH = 500
 LEFT_BEHIND = frozenset({"change", "served", "peer_ack", "alembic_version"})
-"""The journal and what refers to places in it: peers reconcile with the new database, which has a name of its own."""
+"""The journal and what refers to places in it: peers reconcile with the new database, which has a name of its own and
+tells from that day on what they were sent."""
 
 
 def move_database(settings: Settings, target: str, progress: Callable[[int], None]) -> int:
@@ -61,6 +63,8 @@ def _copied(source: Database, goal: Database, world: World, progress: Callable[[
                 done += len(rows)
                 progress(done)
         writing.execute(delete(meta).where(meta.c.key.like("%floor%")))
+        begin_journal(writing, world.today().isoformat())
+        set_meta(writing, SERVED_FROM, world.today().isoformat())
         if goal.dialect == "postgresql":
             _set_sequences(writing)
     renew_incarnation(goal, world)

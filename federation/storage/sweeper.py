@@ -249,6 +249,12 @@ def _prune(database: Database, world: World, days: int) -> int:
         return gone
 
 
+def begin_journal(connection: Connection, day: str) -> None:
+    """Notes that the journal begins on this day (ISO) with nothing before it: where another one stood means nothing."""
+    connection.execute(text("DELETE FROM meta WHERE key LIKE 'journal_on %'"))
+    _set_meta(connection, JOURNAL_FROM, day)
+
+
 def _meta(connection: Connection, key: str) -> str | None:
     return connection.execute(text("SELECT value FROM meta WHERE key = :key"), {"key": key}).scalar_one_or_none()
 

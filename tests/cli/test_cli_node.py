@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,21 @@ def test_all_rows_move_into_another_database(cli: Cli, home: Path, record_file: 
     again = cli("db", "move", f"sqlite:///{target}", "--yes", home=home)
     assert again.code == 1
     assert "empty database" in again.err
+
+
+def test_where_the_journal_of_another_database_stood_means_nothing_in_the_new_one(
+    cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    """Else the sweeper would shorten the new journal each day, and `peer holdings` would claim to know all of it."""
+    today = datetime.now(UTC).date().isoformat()
+    with closing(sqlcipher3.connect(home / "node.db")) as connection:
+        connection.execute("INSERT INTO meta VALUES ('journal_on 2026-01-01', '0.9'), ('journal_from', '2026-01-01')")
+        connection.commit()
+    assert cli("db", "move", f"sqlite:///{tmp_path / 'moved.db'}", "--yes", home=home).code == 0
+    with closing(sqlcipher3.connect(tmp_path / "moved.db")) as connection:
+        kept = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    assert [key for key in kept if key.startswith("journal_on")] == []
+    assert kept["journal_from"] == kept["served_from"] == today
 
 
 def test_an_entry_of_the_ledger_is_shown_with_its_ids_and_steps(cli: Cli, home: Path, record_file: Path) -> None:
