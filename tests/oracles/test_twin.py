@@ -214,7 +214,8 @@ exchange and the feed tell."""
 def test_a_planted_fault_is_noticed(
     tmp_path: Path, sqlite_template: Path, closing: list[Twin], monkeypatch: pytest.MonkeyPatch, fault: str | None
 ) -> None:
-    """And without one nothing is, so that it is the fault that is noticed."""
+    """And without one nothing is, so that it is the fault that is noticed; nor is it one that breaks the answers, each
+    of which would say so under an id of its own."""
     sees = VIEWERS["peer-narrow" if fault == "the_search_looks_into_hidden_text" else "peer-community"]
     if fault is not None:
         FAULTS[fault](monkeypatch)
@@ -227,3 +228,4 @@ def test_a_planted_fault_is_noticed(
     found = [each for root, begin in wanted for each in every[root] if each.name.startswith(begin)]
     play(one, other, sees, found)
     assert bool(differences(one, other, found)) == (fault is not None)
+    assert not [said.url for twin in closing for said in twin.heard if b'"INTERNAL"' in said.unpacked], "it is broken"
