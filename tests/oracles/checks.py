@@ -12,7 +12,7 @@ from federation.policies.tiers import HANDLING_LABELS, Tier
 from federation.records.base import FieldSpec
 from oracles.decode import tokens, tokens_in
 from oracles.questions import LANGUAGE, TYPE_NAMES
-from oracles.worlds import Rec, Sees
+from oracles.seeing import Rec, Sees
 
 FACTS = ("__typename", "id", "type", "origin", "status", "handling")
 

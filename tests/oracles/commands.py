@@ -22,8 +22,9 @@ from oracles.decode import tokens
 from oracles.desk import Desk, Ran
 from oracles.driving import Drive
 from oracles.network import agree, scopes_of
+from oracles.seeing import Rec, Sees, everyone
 from oracles.stage import Stage
-from oracles.worlds import POLICY, Rec, Sees, everyone
+from oracles.worlds import POLICY
 
 NOTHING: frozenset[str] = frozenset()
 PACKAGE = Path(__file__).parents[1] / "data" / "hsds_small"

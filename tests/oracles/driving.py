@@ -21,8 +21,8 @@ from oracles.network import Said, reconcile, standing
 from oracles.network import changes as pulled
 from oracles.questions import SECRET_INPUT, Question, Questions
 from oracles.routes import ANONYMOUS_ROUTES
+from oracles.seeing import Rec
 from oracles.stage import Asker, Stage
-from oracles.worlds import Rec
 
 Cells = Iterable[tuple[str, str, Any]]
 

@@ -24,7 +24,7 @@ from graphql import (
 )
 
 from federation.records.registry import RECORD_TYPES
-from oracles.worlds import Rec
+from oracles.seeing import Rec
 
 TYPE_NAMES = {kind.graphql: key for key, kind in RECORD_TYPES.items()}
 LANGUAGE = "sw"

@@ -23,23 +23,11 @@ from federation.records.registry import RECORD_TYPES
 from federation.schema.endpoint import GraphQLEndpoint
 from federation.storage import sweeper
 from oracles.checks import Expected
+from oracles.minting import Mint
 from oracles.network import Bound, Caller, Light, Network, Open, Said, agree, client_of, scopes_of
 from oracles.schemas import app_of, endpoint_of
-from oracles.worlds import (
-    RECEIVED,
-    VARIANTS,
-    Clock,
-    Foreign,
-    Mint,
-    Rec,
-    Sees,
-    everyone,
-    make_home,
-    open_home,
-    received,
-    take_in,
-    write_own,
-)
+from oracles.seeing import Rec, Sees, everyone
+from oracles.worlds import RECEIVED, VARIANTS, Clock, Foreign, make_home, open_home, received, take_in, write_own
 
 OPEN, COMMUNITY, PARTNER = Tier.OPEN, Tier.COMMUNITY, Tier.PARTNER
 

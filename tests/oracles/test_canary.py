@@ -18,8 +18,9 @@ from oracles.decode import cell_tokens, sqlite_cells, tokens, tokens_in
 from oracles.network import changes, reconcile, scopes_of, standing
 from oracles.questions import SECRET_INPUT, Question, Questions
 from oracles.routes import ANONYMOUS_ROUTES
+from oracles.seeing import Rec, Sees
 from oracles.stage import Asker, Stage
-from oracles.worlds import POLICY, Rec, Sees
+from oracles.worlds import POLICY
 
 CLIENTS = (
     "nobody", "public", "bearer", "client-open", "client-community", "client-partner", "client-mixed",

@@ -12,25 +12,12 @@ import pytest
 from federation.peers import agreements
 from federation.policies.tiers import Tier
 from federation.records.registry import RECORD_TYPES
+from oracles.minting import Mint
 from oracles.network import Light, Network, agree, changes, reconcile, standing
+from oracles.seeing import Rec, Sees, everyone
 from oracles.stage import joined
-from oracles.test_twin import differences
-from oracles.twins import Twin, enter, id_of, plain_documents
-from oracles.worlds import (
-    RECEIVED,
-    TODAY,
-    Clock,
-    Foreign,
-    Mint,
-    Rec,
-    Sees,
-    everyone,
-    make_home,
-    open_home,
-    received,
-    take_in,
-    write_own,
-)
+from oracles.twins import Twin, differences, enter, id_of, plain_documents
+from oracles.worlds import RECEIVED, TODAY, Clock, Foreign, make_home, open_home, received, take_in, write_own
 
 PLACE = "KE-30"
 TYPES = ("network", "resource", "capacityOffer", "fundingCall", "need", "practice")

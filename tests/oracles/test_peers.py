@@ -18,11 +18,13 @@ from federation.records.registry import RECORD_TYPES, catalogue
 from federation.schema.endpoint import GraphQLEndpoint
 from oracles.checks import Expected, complete, objects, wrong, wrong_put
 from oracles.decode import cell_tokens, sqlite_cells, tokens_in
+from oracles.minting import Mint
 from oracles.network import Light, Network, agree, client_of, reconcile, scopes_of
 from oracles.questions import Questions
 from oracles.schemas import endpoint_of
+from oracles.seeing import Rec, Sees, everyone
 from oracles.stage import NARROWED, Stage, joined, write_records
-from oracles.worlds import POLICY, Clock, Foreign, Mint, Rec, Sees, everyone, make_home, open_home
+from oracles.worlds import POLICY, Clock, Foreign, make_home, open_home
 
 PARTNER, COMMUNITY, OPEN = Tier.PARTNER, Tier.COMMUNITY, Tier.OPEN
 PULLING = {

@@ -21,7 +21,7 @@ from federation.keys import b64, generate_key, sign
 from federation.peers.wire import compressed
 from federation.storage.database import Database
 from oracles.decode import cell_tokens, postgresql_cells, sqlite_cells, tokens, tokens_in
-from oracles.worlds import Mint
+from oracles.minting import Mint
 
 TOKEN = "cnyab12z"
 SAID = f'{{"title": "A {TOKEN} b"}}'.encode()

@@ -14,12 +14,13 @@ from federation.policies.tiers import Tier
 from oracles.checks import Expected
 from oracles.decode import cell_tokens
 from oracles.faults import FAULTS
-from oracles.network import Network, Said, changes, reconcile, standing
+from oracles.network import Network, changes, reconcile, standing
 from oracles.questions import Question, Questions
 from oracles.schemas import endpoint_of
+from oracles.seeing import Rec, Sees, everyone
 from oracles.stage import MIXED, NARROWED, joined
-from oracles.twins import Twin, build, copy_home, enter, write_hidden, write_visible
-from oracles.worlds import Clock, Rec, Sees, everyone, make_home, open_home
+from oracles.twins import Twin, build, copy_home, differences, enter, write_hidden, write_visible
+from oracles.worlds import Clock, make_home, open_home
 
 VIEWERS = {
     "public": Sees("public", everyone(Tier.OPEN)),
@@ -97,32 +98,11 @@ def live(twin: Twin, name: str, questions: list[Question], between: Callable[[],
         reconcile(caller, "again")
 
 
-def differences(one: Twin, other: Twin, questions: Sequence[Question]) -> list[str]:
-    """The answers that differ, each with the place where it does."""
-    bodies = {question.body: question for question in questions}
-    found = []
-    for said, twin_said in zip(one.heard, other.heard, strict=True):
-        asked = bodies.get(said.asked)
-        where = f"{said.method} {said.url} {asked.root + ' ' + asked.name if asked else said.asked[:80]!r}"
-        if said.whole != twin_said.whole:
-            found.append(f"{where}: {first_difference(said, twin_said)}")
-    return found
-
-
 def compare(one: Twin, other: Twin, questions: Sequence[Question]) -> None:
     """Fails with the answers that differ."""
     found = differences(one, other, questions)
     assert not found, f"{len(found)} answers differ:\n" + "\n".join(found[:12])
     assert len(one.heard) > 50
-
-
-def first_difference(one: Said, other: Said) -> str:
-    """Where two answers begin to differ, in a few words."""
-    if (one.status, one.headers) != (other.status, other.headers) and one.unpacked == other.unpacked:
-        return f"{one.status} {one.headers} / {other.status} {other.headers}"
-    left, right = one.unpacked, other.unpacked
-    at = next((n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-    return f"at {at}: …{left[max(0, at - 60) : at + 60]!r} / …{right[max(0, at - 60) : at + 60]!r}"
 
 
 @pytest.fixture

@@ -15,27 +15,12 @@ from federation.policies.tiers import Tier
 from federation.records.base import FieldSpec
 from federation.records.registry import RECORD_TYPES
 from oracles.decode import postgresql_cells, sqlite_cells
+from oracles.minting import CODES, CONTEXT, SUBDIVISIONS, Mint, document_of, texts_of, value_of
 from oracles.network import Caller, Light, Network, Open, Said, agree, client_of, scopes_of
+from oracles.questions import Question
+from oracles.seeing import Rec, Sees, everyone
 from oracles.stage import joined, with_public_scopes
-from oracles.worlds import (
-    CODES,
-    CONTEXT,
-    SUBDIVISIONS,
-    TODAY,
-    Clock,
-    Foreign,
-    Mint,
-    Rec,
-    Sees,
-    document_of,
-    everyone,
-    open_home,
-    received,
-    take_in,
-    texts_of,
-    value_of,
-    write_own,
-)
+from oracles.worlds import TODAY, VARIANTS, Clock, Foreign, caps_of, open_home, received, take_in, write_own
 
 OWN = ("clear", "green", "amber", "strict", "draft", "coarse")
 OTHERS = ("relayed", "kept")
@@ -218,7 +203,6 @@ def not_narrowed(sees: Sees) -> Sees:
 
 
 def _own_facts(key: str, variant: str) -> Mapping[str, Any]:
-    from oracles.worlds import VARIANTS, caps_of
 
     how = VARIANTS[variant]
     return {
@@ -305,3 +289,24 @@ def write_visible(twin: Twin) -> None:
         )
     node.intake.withdraw(operator, next(rec.gid for rec in twin.records if rec.own and rec.variant == "coarse"))
     twin.clock.at = TODAY.replace(hour=20)
+
+
+def differences(one: Twin, other: Twin, questions: Sequence[Question]) -> list[str]:
+    """The answers that differ, each with the place where it does."""
+    bodies = {question.body: question for question in questions}
+    found = []
+    for said, twin_said in zip(one.heard, other.heard, strict=True):
+        asked = bodies.get(said.asked)
+        where = f"{said.method} {said.url} {asked.root + ' ' + asked.name if asked else said.asked[:80]!r}"
+        if said.whole != twin_said.whole:
+            found.append(f"{where}: {first_difference(said, twin_said)}")
+    return found
+
+
+def first_difference(one: Said, other: Said) -> str:
+    """Where two answers begin to differ, in a few words."""
+    if (one.status, one.headers) != (other.status, other.headers) and one.unpacked == other.unpacked:
+        return f"{one.status} {one.headers} / {other.status} {other.headers}"
+    left, right = one.unpacked, other.unpacked
+    at = next((n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+    return f"at {at}: …{left[max(0, at - 60) : at + 60]!r} / …{right[max(0, at - 60) : at + 60]!r}"
