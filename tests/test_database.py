@@ -22,7 +22,8 @@ from federation.intake import Gone
 from federation.storage import database as module
 from federation.storage import postgres, sqlite
 from federation.storage.database import Database, check, migrate, open_database, pending
-from federation.storage.migrating import MIGRATIONS, revisions
+from federation.storage.metadata import MIGRATIONS
+from federation.storage.migrating import revisions
 from federation.storage.pool import ReaderPool
 from tests.intake_world import NOTICE, RESOURCE, RIVER, Node, make_put
 

@@ -12,7 +12,8 @@ from federation.peers.state import SERVED_FROM, renew_incarnation, set_meta
 from federation.records.registry import RECORD_TYPES
 from federation.settings import Settings
 from federation.storage.database import Database, open_database
-from federation.storage.migrating import all_metadata, migrate
+from federation.storage.metadata import all_metadata
+from federation.storage.migrating import migrate
 from federation.storage.sweeper import begin_journal
 from federation.storage.tables import meta, record_table
 from federation.storage.writing import update_rows

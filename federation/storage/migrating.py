@@ -3,30 +3,18 @@ import: it is needed where a migration is due or a schema is examined."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy import Connection, inspect
 
 from federation.errors import Unavailable
-from federation.storage import tables
+from federation.storage.metadata import MIGRATIONS
 
 if TYPE_CHECKING:
     from federation.storage.database import Database
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x46656465
 """Number of the advisory lock under which PostgreSQL is migrated; on SQLite the write transaction is the lock."""
-
-
-def all_metadata() -> MetaData:
-    """The metadata with every table in it, also those that are stated as classes."""
-    for name in ("peering", "accounts"):
-        if importlib.util.find_spec(f"federation.storage.{name}"):
-            importlib.import_module(f"federation.storage.{name}")
-    return tables.metadata
 
 
 def revisions() -> list[str]:

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from federation.storage import tables
-from federation.storage.migrating import MIGRATIONS, all_metadata
+from federation.storage.metadata import MIGRATIONS, all_metadata
 
 
 def upgrade(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Match, Route
 
 from federation.cli import app as command_line
-from federation.storage.migrating import all_metadata
+from federation.storage.metadata import all_metadata
 from oracles.network import Said
 
 EXEMPT: Mapping[str, str] = {

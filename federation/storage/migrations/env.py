@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from federation.storage.migrating import all_metadata
+from federation.storage.metadata import all_metadata
 from federation.storage.upgrading import compared
 
 context.configure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from federation.storage.migrating import all_metadata
+from federation.storage.metadata import all_metadata
 
 revision = "0001"
 down_revision = None
