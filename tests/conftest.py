@@ -20,7 +20,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from federation.storage.database import Database, migrate, open_database
+from federation.storage.database import Database, open_database
+from federation.storage.migrating import migrate
 
 DIALECTS = ("sqlite", "postgresql")
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone-{os.getpid()}")

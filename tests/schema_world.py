@@ -23,8 +23,9 @@ from federation.records.codes import load
 from federation.records.kinds import Context
 from federation.records.lint import findings
 from federation.records.registry import RECORD_TYPES, catalogue
-from federation.storage.database import Database, migrate, open_database
+from federation.storage.database import Database, open_database
 from federation.storage.ids import global_id
+from federation.storage.migrating import migrate
 from federation.world import World
 
 CODES = load()

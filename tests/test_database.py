@@ -21,9 +21,9 @@ from federation.errors import SettingsInvalid, Unavailable
 from federation.intake import Gone
 from federation.storage import database as module
 from federation.storage import postgres, sqlite
-from federation.storage.database import Database, check, migrate, open_database, pending
+from federation.storage.database import Database, open_database
 from federation.storage.metadata import MIGRATIONS
-from federation.storage.migrating import revisions
+from federation.storage.migrating import check, migrate, pending, revisions
 from federation.storage.pool import ReaderPool
 from tests.intake_world import NOTICE, RESOURCE, RIVER, Node, make_put
 

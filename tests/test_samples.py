@@ -21,7 +21,8 @@ from federation.records.codes import load
 from federation.records.kinds import standard_context
 from federation.records.lint import findings
 from federation.records.registry import RECORD_TYPES, catalogue
-from federation.storage.database import migrate, open_database
+from federation.storage.database import open_database
+from federation.storage.migrating import migrate
 from federation.world import World
 
 SET_BY_NODE = ("created_at", "updated_at")

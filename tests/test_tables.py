@@ -11,7 +11,8 @@ from federation.policies.tiers import Tier
 from federation.records.registry import RECORD_TYPES
 from federation.records.rows import columns
 from federation.storage import writing
-from federation.storage.database import Database, check
+from federation.storage.database import Database
+from federation.storage.migrating import check
 from federation.storage.tables import FACTS, indexed_pairs, metadata, record_table, searched_columns, step_column_names
 
 TYPES = pytest.mark.parametrize("type_key", RECORD_TYPES)

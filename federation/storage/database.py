@@ -18,11 +18,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from federation.errors import FederationError, Unavailable
 from federation.storage import erasing, postgres, sqlite
-from federation.storage.migrating import check, migrate, pending
 from federation.storage.pen import PostgresPen, SqlitePen
 from federation.storage.pool import ReaderPool
 
-__all__ = ["Database", "Dialect", "check", "migrate", "open_database", "pending", "spoken"]
+__all__ = ["Database", "Dialect", "open_database", "spoken"]
 
 Dialect = Literal["sqlite", "postgresql"]
 

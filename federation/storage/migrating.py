@@ -3,15 +3,11 @@ import: it is needed where a migration is due or a schema is examined."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import Connection, inspect
 
 from federation.errors import Unavailable
+from federation.storage.database import Database
 from federation.storage.metadata import MIGRATIONS
-
-if TYPE_CHECKING:
-    from federation.storage.database import Database
 
 _LOCK = 0x46656465
 """Number of the advisory lock under which PostgreSQL is migrated; on SQLite the write transaction is the lock."""
