@@ -18,7 +18,7 @@ import zstandard
 from acceptance.caller import Caller, unb64
 from acceptance.federation_demo import RunningDemo, free_ports, running_demo
 from acceptance.holdings import CANARY, leaks_in_database, leaks_in_text, query, received
-from federation.peers.provenance import expires_of
+from federation.peers.provenance_packed import expires_of
 
 PACKAGE = Path(__file__).parents[3] / "shared" / "data" / "miami-211-hsds-1.1.zip"
 SERVICES = 4089
