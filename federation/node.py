@@ -224,13 +224,13 @@ def run_background(node: Node, ending: threading.Event) -> None:
     loop.start()
     try:
         while True:
-            try:
-                node.sweep()
-                node.ledger.anchor()
-            except Unavailable as error:
-                _log.error("sweep_failed", code=error.code)
-            except Exception as error:  # the next round may find the disk or the database back
-                _log.error("sweep_broke", kind=type(error).__name__)
+            for step in (node.sweep, node.ledger.anchor):  # neither waits for the other to go well
+                try:
+                    step()
+                except Unavailable as error:
+                    _log.error("sweep_failed", code=error.code)
+                except Exception as error:  # the next round may find the disk or the database back
+                    _log.error("sweep_broke", kind=type(error).__name__)
             if ending.wait(node.settings.sweep_interval):
                 return
     finally:

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from federation import app as wiring
 from federation.app import build, public_schema
+from federation.audit import Ledger
 from federation.errors import SettingsInvalid, Unavailable
 from federation.node import Node, create_home, open_node
 from federation.policies.loading import load_policy
@@ -222,7 +223,7 @@ def test_no_answer_names_a_file_a_module_or_a_version(web: TestClient) -> None:
 
 
 def test_the_background_sweeps_and_survives_what_breaks(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    ending, turns = threading.Event(), []
+    ending, turns, anchored = threading.Event(), [], []
 
     def sweep(self: Node) -> None:
         turns.append(len(turns))
@@ -233,12 +234,14 @@ def test_the_background_sweeps_and_survives_what_breaks(node: Node, monkeypatch:
         ending.set()
 
     monkeypatch.setattr(Node, "sweep", sweep)
+    monkeypatch.setattr(Ledger, "anchor", lambda self: anchored.append(len(turns)))
     object.__setattr__(node, "settings", node.settings.model_copy(update={"sweep_interval": 0.01}))
     thread = threading.Thread(target=wiring.run_background, args=(node, ending))
     thread.start()
     thread.join(20)
     assert not thread.is_alive()
     assert turns == [0, 1, 2]
+    assert anchored == [1, 2, 3]
 
 
 def test_a_started_application_stops_its_background(node: Node) -> None:

@@ -108,6 +108,15 @@ def test_agreements_end_and_come_back_by_their_date(node: Node) -> None:
     assert node.sweep().ended == 0
 
 
+def test_a_damaged_record_keeps_no_agreement_alive(node: Node) -> None:
+    node.create("resource", availability={"state": "open"})
+    peer(node, "gone", "active", "2026-02-28")
+    do(node, """UPDATE resource SET home = '{"restated":{'""")
+    with pytest.raises(ValueError, match="unexpected end"):
+        node.sweep()
+    assert states(node) == {"gone": "ended"}
+
+
 # Places
 
 

@@ -67,10 +67,10 @@ def sweep(
     `labels` as for the intake. With `journal_days` journal entries are removed once they are older than that many days
     by the sweeper's own marks. Raises Unavailable.
     """
+    ended = end_agreements(database, world)  # first: what goes wrong with a record must not keep an agreement alive
     expired, revived = _expire(database, world)
     replaced = _replace(database, world, codes, labels, place_k)
     restated = _restate(database, world, codes, labels, place_k)
-    ended = end_agreements(database, world)
     pruned = _prune(database, world, journal_days) if journal_days is not None else 0
     return Swept(expired, revived, replaced, restated, ended, pruned)
 
