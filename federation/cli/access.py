@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
+from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at, split
 from federation.cli.output import Output
-from federation.cli.peer import split
 from federation.errors import BadInput
 from federation.oauth import clients, personal
 from federation.oauth.clients import ClientView

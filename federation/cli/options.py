@@ -24,6 +24,11 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would change, 
 HERE = Path()
 
 
+def split(listed: list[str]) -> list[str]:
+    """Values given several times, or with commas or spaces between."""
+    return [part for item in listed for part in item.replace(",", " ").split()]
+
+
 @contextmanager
 def node_at(home: Path, *, dry_run: bool = False, **flags: object) -> Iterator[Node]:
     """The node at `home`, opened for one command and closed after it; with `dry_run` nothing that it writes is kept.

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
+from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at, split
 from federation.cli.output import Output
 from federation.cli.reading import exchange_state
 from federation.errors import BadInput
@@ -34,11 +34,6 @@ def described(who: Partner) -> dict[str, Any]:
         "jurisdiction": who.jurisdiction,
         "narrowing": {f"{kind}.{name}": step for (kind, name), step in sorted(who.narrowing.items())},
     }
-
-
-def split(listed: list[str]) -> list[str]:
-    """Values given several times, or with commas or spaces between."""
-    return [part for item in listed for part in item.replace(",", " ").split()]
 
 
 @app.command()
