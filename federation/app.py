@@ -24,7 +24,10 @@ from federation.oauth.resource import ResourceServer
 from federation.oauth.routes import routes as oauth_routes
 from federation.peers.agreements import partners
 from federation.peers.routes import exchange_routes
+from federation.policies.policy import default_policy
 from federation.policies.viewer import Viewer
+from federation.records.codes import load as load_codes
+from federation.records.registry import catalogue
 from federation.schema.build import print_sdl
 from federation.schema.endpoint import GraphQLEndpoint
 from federation.schema.transport import graphql_app
@@ -115,6 +118,12 @@ def _schema_text(node: Node) -> Callable[[], str]:
             return made[version]
 
     return text
+
+
+def default_schema(*, federated: bool = False, directives: bool = True) -> str:
+    """The same of no node: under the default policy, with nothing open to the public."""
+    policy = default_policy(catalogue())
+    return print_sdl(federated, directives, codes=load_codes(), policy=policy, public_scopes=frozenset())
 
 
 def public_schema(node: Node, *, federated: bool = False, directives: bool = True) -> str:

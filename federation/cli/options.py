@@ -29,6 +29,14 @@ def split(listed: list[str]) -> list[str]:
     return [part for item in listed for part in item.replace(",", " ").split()]
 
 
+def no_home_here(context: typer.Context, home: Path) -> bool:
+    """Whether no home was named, and where the command was given there is none: some commands can do without."""
+    from federation.settings import FILE_NAME
+
+    named = context.get_parameter_source("home")
+    return named is not None and named.name == "DEFAULT" and not (home / FILE_NAME).exists()
+
+
 @contextmanager
 def node_at(home: Path, *, dry_run: bool = False, **flags: object) -> Iterator[Node]:
     """The node at `home`, opened for one command and closed after it; with `dry_run` nothing that it writes is kept.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
+from federation.cli.options import HERE, DryRun, Home, Json, Yes, no_home_here, node_at
 from federation.cli.output import FINDINGS, Output
 from federation.cli.policy_file import difference, put_in_force, read_policy
 from federation.errors import NotFound
@@ -19,6 +19,7 @@ from federation.policies.decide import decide, explain
 from federation.policies.policy import canonical
 from federation.policies.rules import Change, Opening, diff, opening_text
 from federation.policies.viewer import Viewer, ViewerKind, anonymous
+from federation.records.registry import catalogue
 
 app = typer.Typer(no_args_is_help=True, help="Who may see which field how exactly.")
 
@@ -94,10 +95,13 @@ def show(
 
 
 @app.command()
-def check(file: File, home: Home = HERE, json: Json = False) -> None:
+def check(context: typer.Context, file: File, home: Home = HERE, json: Json = False) -> None:
     """Checks a policy file; says file, line and reason if it does not hold."""
-    with _node_at(home, file) as node:
-        policy = read_policy(node, file)
+    if no_home_here(context, home):
+        policy = read_policy(catalogue(), file)
+    else:
+        with _node_at(home, file) as node:
+            policy = read_policy(node.catalogue, file)
     Output(json).result({"ok": True, "version": policy.version}, f"{file} is a valid policy.")
 
 
@@ -105,7 +109,7 @@ def check(file: File, home: Home = HERE, json: Json = False) -> None:
 def show_difference(file: File, home: Home = HERE, json: Json = False) -> None:
     """Shows what a file would change of the policy in force; exit 3 where it changes something."""
     with _node_at(home, file) as node:
-        changes = _described(node, diff(node.policies.current(), read_policy(node, file)))
+        changes = _described(node, diff(node.policies.current(), read_policy(node.catalogue, file)))
     Output(json).rows(COLUMNS, changes, "The file changes nothing.")
     if changes:
         raise typer.Exit(FINDINGS)
@@ -116,7 +120,7 @@ def apply(file: File, home: Home = HERE, json: Json = False, yes: Yes = False, d
     """Puts a policy file in force, for the very next answer. A file that fails a check changes nothing."""
     out = Output(json, dry_run)
     with _node_at(home, file) as node:
-        policy = read_policy(node, file)
+        policy = read_policy(node.catalogue, file)
         before = node.policies.current()
         changes = diff(before, policy)
         described = _described(node, changes)
@@ -159,7 +163,7 @@ def preview(
 ) -> None:
     """Shows, per type and field, the step that a peer, a client or the public sees."""
     with _node_at(home, file) as node:
-        policy = read_policy(node, file) if file else node.policies.current()
+        policy = read_policy(node.catalogue, file) if file else node.policies.current()
         who = _viewer(node, viewer)
         rows = [
             {"type": kind, "field": field, "step": decide(policy, who, kind).steps.get(field, "withheld")}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from federation.errors import PolicyInvalid, Unavailable
 from federation.node import Node
+from federation.policies.catalogue import Catalogue
 from federation.policies.loading import load_policy
 from federation.policies.policy import Policy, canonical
 from federation.policies.rules import diff
@@ -22,9 +23,9 @@ from federation.telemetry import logger
 _log = logger("policy")
 
 
-def read_policy(node: Node, file: Path) -> Policy:
+def read_policy(catalogue: Catalogue, file: Path) -> Policy:
     """The policy of a file. Raises PolicyInvalid with file, line and reason; OSError where it cannot be read."""
-    return _policy(node, file, file.read_bytes())
+    return _policy(catalogue, file, file.read_bytes())
 
 
 def take_policy_file(node: Node) -> None:
@@ -35,7 +36,7 @@ def take_policy_file(node: Node) -> None:
     file = node.settings.policy_file
     with _alone(file.parent), suppress(FileNotFoundError):
         content = file.read_bytes()
-        policy, before = _policy(node, file, content), node.policies.current()
+        policy, before = _policy(node.catalogue, file, content), node.policies.current()
         if node.policies.take(policy, _mark(content)):
             changes = diff(before, policy)
             wider, narrower = sum(each.wider for each in changes), sum(each.narrower for each in changes)
@@ -67,7 +68,7 @@ def difference(node: Node) -> str | None:
     file = node.settings.policy_file
     try:
         content = file.read_bytes()
-        policy = _policy(node, file, content)
+        policy = _policy(node.catalogue, file, content)
     except FileNotFoundError:
         return None
     except PolicyInvalid as broken:
@@ -79,13 +80,13 @@ def difference(node: Node) -> str | None:
     return f"{file} differs from what is in force; the next start {then}."
 
 
-def _policy(node: Node, file: Path, content: bytes) -> Policy:
+def _policy(catalogue: Catalogue, file: Path, content: bytes) -> Policy:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as broken:
         line = content[: broken.start].count(b"\n") + 1
         raise PolicyInvalid("this is not UTF-8 text", file=str(file), line=line) from None
-    return load_policy(text, node.catalogue, str(file))
+    return load_policy(text, catalogue, str(file))
 
 
 def _mark(content: bytes) -> str:

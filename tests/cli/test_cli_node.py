@@ -203,6 +203,18 @@ def test_a_key_that_others_can_read_stops_the_start(cli: Cli, home: Path) -> Non
     assert "peer.jwk" in ended.err
 
 
+def test_the_schema_is_printed_where_there_is_no_node(
+    cli: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = cli("schema", "print")
+    assert (printed.code, printed.out) == (0, cli("schema", "print", home=home).out)
+    assert "default policy" in printed.err
+    assert cli("schema", "print", home=tmp_path).code == 1  # a home that was named must be there
+    monkeypatch.setenv("FEDERATION_HOME", str(tmp_path))
+    assert cli("schema", "print").code == 1
+
+
 def test_the_schema_is_printed_as_graphql_with_and_without_scopes(cli: Cli, home: Path) -> None:
     plain = cli("schema", "print", "--no-directives", home=home)
     assert plain.code == 0

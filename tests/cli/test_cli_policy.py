@@ -127,6 +127,16 @@ def test_a_bad_file_is_refused_with_file_line_and_reason_and_changes_nothing(
     assert cli("policy", "show", "--json", home=home).json == in_force
 
 
+def test_a_file_is_checked_where_there_is_no_node(
+    cli: Cli, home: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file.write_text('[resource]\neligibility = "partner"\n')
+    assert cli("policy", "check", file, "--json").json == cli("policy", "check", file, "--json", home=home).json
+    file.write_text('[resource]\ntitel = "open"\n')
+    assert cli("policy", "check", file).err.startswith(f"POLICY_INVALID: {file}:2: ")
+
+
 def test_a_file_in_another_encoding_is_refused(cli: Cli, home: Path, file: Path) -> None:
     file.write_bytes(b"# \xe9\n" + file.read_bytes())
     ended = cli("policy", "apply", file, home=home)
