@@ -40,6 +40,32 @@ def test_sentences_and_errors_are_only_text(capsys: pytest.CaptureFixture[str]) 
         assert sign not in said.out + said.err
 
 
+LONG = {"id": "i" * 90, "title": "many words " * 9 + "end", "status": "SHARED"}
+
+
+def test_a_table_for_a_program_has_a_line_a_row(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    Output().rows(("id", "title", "status"), [LONG], "nothing")
+    _, row = capsys.readouterr().out.splitlines()
+    assert row.split("  ") == [*LONG.values()]
+
+
+@pytest.mark.parametrize("width", [20, 80, 120])
+def test_an_id_is_whole_on_every_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    Output().rows(("id", "title", "status"), [LONG], "nothing")
+    said = capsys.readouterr().out
+    assert LONG["id"] in said
+    assert len(said.splitlines()) == 2
+    Output().rows(("title", "status"), [LONG], "nothing")
+    assert (len(capsys.readouterr().out.splitlines()) > 2) is (width < 100)
+
+
 def test_an_empty_list_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
     Output().rows(("name",), [], "Nothing yet. `federation peer invite` links to one.")
     assert "peer invite" in capsys.readouterr().out

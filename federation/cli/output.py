@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 OK, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
+IDS = frozenset({"id", "client_id", "token_id"})
+UNLIMITED = 1_000_000
 NOT_CONFIRMED = "NOT_CONFIRMED"
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -56,15 +58,22 @@ class Output:
         if not found:
             self._out.print(_plain(empty), markup=False)
             return
+        self._table(columns, [[_plain(_cell(row.get(column))) for column in columns] for row in found])
+
+    def _table(self, columns: Sequence[str], rows: list[list[str]]) -> None:
+        """Fitted to the terminal; but a row with an id, which is copied, is one line, and for a program each is."""
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column.replace("_", " "), overflow="fold")
-        for row in found:
-            table.add_row(*(Text(_plain(_cell(row.get(column)))) for column in columns))
-        self._out.print(table)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        out = self._out
+        if not out.is_terminal or IDS.intersection(columns):
+            out.width = max(out.width, out.measure(table, options=out.options.update(max_width=UNLIMITED)).maximum)
+        out.print(table)
 
     def text(self, text: str) -> None:
         """Text as it is: a file's content, a schema, a sealed string to copy."""
