@@ -12,7 +12,7 @@ import typer
 
 from federation.cli.importing import import_csv, import_hsds
 from federation.cli.options import HERE, DryRun, Home, Json, node_at
-from federation.cli.output import FINDINGS, Output
+from federation.cli.output import FINDINGS, STOPPED, Output
 from federation.cli.reading import own_records
 from federation.cli.record import type_named
 from federation.errors import BadInput
@@ -56,7 +56,7 @@ def import_directory(
         out.note(
             "Without --expectations only offers whose source says how to apply are shared; the others stay drafts."
         )
-    with node_at(home, dry_run=dry_run) as node:
+    with _stoppable(out, dry_run), node_at(home, dry_run=dry_run) as node:
         report = import_hsds(node, file, options, share=share, tracked=lambda rows: out.tracked("import", rows))
     _tell(out, report, dry_run)
 
@@ -76,7 +76,7 @@ def import_table(
 ) -> None:
     """Takes in a CSV file whose header names the fields of one type; rows with personal details need --confirm."""
     out = Output(json)
-    with node_at(home, dry_run=dry_run) as node:
+    with _stoppable(out, dry_run), node_at(home, dry_run=dry_run) as node:
         report = import_csv(
             node,
             file,
@@ -87,6 +87,17 @@ def import_table(
             tracked=lambda rows: out.tracked("import", rows),
         )
     _tell(out, report, dry_run)
+
+
+@contextmanager
+def _stoppable(out: Output, dry_run: bool) -> Iterator[None]:
+    """Says after Ctrl-C what became of it: batches that were taken in are kept, the one under way is not."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "Nothing was written." if dry_run else "What was taken in stays; give the command again to go on."
+        out.note(f"Stopped. {kept}")
+        raise typer.Exit(STOPPED) from None
 
 
 def _tell(out: Output, report: ImportReport, dry_run: bool) -> None:

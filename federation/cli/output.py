@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-OK, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
+OK, FAILED, USAGE, FINDINGS, STOPPED = 0, 1, 2, 3, 130
 IDS = frozenset({"id", "client_id", "token_id"})
 UNLIMITED = 1_000_000
 NOT_CONFIRMED = "NOT_CONFIRMED"

@@ -5,12 +5,32 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
+from acceptance.holdings import query
 
 from cli.conftest import RESOURCE, Cli, not_confirmed
+
+STOPPED = """
+import os, signal, sys, threading, time
+from federation.cli import run
+
+def stop():
+    reading.wait()
+    while "--dry-run" not in sys.argv and not (os.path.exists(wal) and os.path.getsize(wal) > 400_000):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+reading, wal = threading.Event(), os.path.join(sys.argv[-1], "node.db-wal")
+sys.addaudithook(lambda event, given: reading.set() if event == "open" and given[0] == sys.argv[3] else None)
+threading.Thread(target=stop, daemon=True).start()
+sys.exit(run(sys.argv[1:]))
+"""
+"""An import that a person stops when it has begun to read, or where it is no trial, to write."""
 
 SMALL = Path(__file__).parents[1] / "data" / "hsds_small"
 
@@ -331,6 +351,23 @@ def test_a_client_is_registered_listed_and_revoked(cli: Cli, home: Path, tmp_pat
     rows = cli("client", "list", "--json", home=home).json
     assert {row["client_id"]: row["revoked"] for row in rows}[made["client_id"]] is True
     assert made["private_jwk"]["d"] not in cli("client", "list", home=home).out
+
+
+@pytest.mark.parametrize(("more", "kept"), [((), "What was taken in stays"), (("--dry-run",), "Nothing was written")])
+def test_an_import_that_is_stopped_says_what_became_of_it(
+    more: tuple[str, ...], kept: str, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "many.csv"
+    file.write_text("title,summary,kind\n" + "".join(f"Grant {n},Small,emergency_grant\n" for n in range(9000)))
+    words = ["import", "csv", str(file), *more, "--home", str(home)]
+    with subprocess.Popen([sys.executable, "-c", STOPPED, *words], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert said.startswith(f"Stopped. {kept}")
+    assert len(said.splitlines()) == 1
+    count = len(query(home, "SELECT gid FROM resource"))
+    assert (0 < count < 9000) if not more else count == 0
 
 
 @pytest.mark.parametrize("scopes", ["resource:sealed", "person:open", "resource:network", ""])
