@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from federation.errors import NotFound
 from federation.formats.jsonlines import Told
 from federation.gate import PageRequest, ShapeField
 from federation.node import Node
@@ -44,6 +45,16 @@ def list_records(node: Node, type_key: str, first: int, after: str | None, *, ow
     for row in rows:
         row["origin"] = (row["origin"] or {}).get("name")
     return Listed(rows, page.has_next, page.rows[-1].cursor if page.rows else None)
+
+
+def whole(node: Node, gid: str) -> dict[str, Any]:
+    """An own record whole. Raises NotFound, which tells the operator of a received one that it is here."""
+    try:
+        return node.gate.home(node.operator, gid)
+    except NotFound:
+        if node.gate.get(node.operator, gid, (ShapeField("id", "id"),), every_status=True) is None:
+            raise
+        raise NotFound("This record came from another node: it is not your own and cannot be shown whole.") from None
 
 
 def own_records(node: Node, types: list[str]) -> Iterator[Told]:

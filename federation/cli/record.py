@@ -12,7 +12,7 @@ import typer
 
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
 from federation.cli.output import FINDINGS, Output
-from federation.cli.reading import list_records
+from federation.cli.reading import list_records, whole
 from federation.errors import BadInput
 from federation.formats.imports import RowProblem, record_uuid
 from federation.formats.jsonlines import Told, read_records
@@ -59,7 +59,7 @@ def list_type(
 def show(gid: Gid, home: Home = HERE, json: Json = False) -> None:
     """Shows the whole of an own record, sealed fields too. Mind who looks over your shoulder."""
     with node_at(home) as node:
-        document = node.gate.home(node.operator, gid)
+        document = whole(node, gid)
     text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
     Output(json).result({"id": gid, "document": document}, text)
 

@@ -20,6 +20,7 @@ from acceptance.holdings import query
 from acceptance.lone_node import Served
 
 from cli.conftest import RESOURCE
+from federation.storage.ids import global_id
 
 pytestmark = pytest.mark.xdist_group("linked")
 
@@ -121,6 +122,11 @@ def test_what_is_shared_arrives_and_is_listed_as_held(two: Two, tmp_path: Path) 
     pulled = done(two.west.home, "sync", "River")
     assert [set(row) for row in pulled] == [{"peer", "taken", "withdrawn"}]
     assert two.titles() == {"First", "Second"}
+    received = [row["id"] for row in done(two.west.home, "record", "list")]
+    assert len(received) == 2
+    assert commanded(two.west.home, "record", "show", received[0]).refused("NOT_FOUND", "it is not your own")
+    unknown = global_id("resource", "T" * 43, b"\1" * 16)
+    assert commanded(two.west.home, "record", "show", unknown).refused("NOT_FOUND", "There is no record with this id.")
     held = done(two.river.home, "peer", "holdings", "West")
     assert {row["type"] for row in held} == {"resource"}
     assert [row["withdrawn"] for row in held] == [False, False]
