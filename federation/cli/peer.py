@@ -11,6 +11,7 @@ from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at, split
 from federation.cli.output import Output
 from federation.cli.reading import exchange_state
 from federation.errors import BadInput
+from federation.node import Node
 from federation.peers import agreements, trust
 from federation.peers.agreements import Partner
 from federation.peers.holdings import holdings, known_from
@@ -100,13 +101,25 @@ def grant(
     ] = None,
     home: Home = HERE,
     json: Json = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
     """Grants scopes to a peer for a purpose until a day; replaces what was granted before."""
+    out = Output(json, dry_run)
     wanted, last, narrowing = split(scopes), _day(until), _narrowing(narrow or [])
+
+    def granted(node: Node) -> Partner:
+        return agreements.grant(node.database, node.world, node.catalogue, name, wanted, purpose, last, narrowing)
+
     with node_at(home, dry_run=dry_run) as node:
-        who = agreements.grant(node.database, node.world, node.catalogue, name, wanted, purpose, last, narrowing)
-    Output(json, dry_run).result(described(who), f"{who.name} has {', '.join(sorted(who.scopes))} until {who.until}.")
+        if not (yes or dry_run):
+            before = agreements.partner(node.database, name)
+            with node.database.trial():  # what is refused is refused before anybody is asked
+                after = granted(node)
+            if agreements.widens(before, after, node.catalogue):
+                out.confirm(f"This shows more to {name}, or for longer. Go on?", yes=yes)
+        who = granted(node)
+    out.result(described(who), f"{who.name} has {', '.join(sorted(who.scopes))} until {who.until}.")
 
 
 @app.command("set")

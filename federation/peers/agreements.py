@@ -19,7 +19,7 @@ from federation.errors import BadInput, Conflict, NotFound
 from federation.oauth.realm import Clients, RegisteredClient
 from federation.policies.catalogue import Catalogue
 from federation.policies.predicates import JURISDICTION
-from federation.policies.tiers import ACTION_SCOPES, NEVER_FOR_PEERS, SCOPED_TIERS, Tier, scope_for
+from federation.policies.tiers import ACTION_SCOPES, NEVER_FOR_PEERS, SCOPED_TIERS, Tier, closure, scope_for
 from federation.policies.viewer import AFFILIATIONS, PURPOSES, Agreement, Viewer, ViewerKind
 from federation.storage.database import Database
 from federation.storage.peering import Peer
@@ -230,6 +230,20 @@ def grant(
         narrowing=json.dumps(kept),
     )
     return partner(database, name)
+
+
+def widens(before: Partner, after: Partner, catalogue: Catalogue) -> bool:
+    """Whether the agreement after opens more than the one before, or for longer."""
+    if not before.agreed or before.until is None or after.until is None:
+        return True
+    if after.until > before.until or not after.scopes <= closure(before.scopes):
+        return True
+    for (kind, name), step in before.narrowing.items():
+        steps = (*catalogue.types[kind].fields[name].step_names, None)  # finest first; None is nobody
+        finest = after.narrowing.get((kind, name), steps[0])
+        if steps.index(finest) < steps.index(step):
+            return True
+    return False
 
 
 def _check_purpose(purpose: str, until: date, today: date) -> None:

@@ -69,7 +69,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         try:
             linked(home, west, "river", "west")
             granted = ("--scopes", "resource:community,exchange", "--purpose", "coordination", "--until", "2099-12-31")
-            done(home, "peer", "grant", "west", *granted)
+            done(home, "peer", "grant", "west", *granted, "--yes")
             editor = Caller(doorway.url, made["client_id"], made["private_jwk"], WRITING)
             yield Pair(river, west, doorway, disk, editor)
         finally:

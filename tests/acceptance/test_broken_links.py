@@ -74,7 +74,7 @@ def test_of_a_cut_answer_what_came_whole_stays_and_the_next_pull_ends_equal(
         west = made_home(tmp_path / "west", "West anew", f"http://127.0.0.1:{9000 + len(pair.doorway.passed)}")
         name = f"west-{uuid.uuid4().hex[:6]}"
         linked(pair.river.home, west, "river", name)
-        done(pair.river.home, "peer", "grant", name, *GRANT)
+        done(pair.river.home, "peer", "grant", name, *GRANT, "--yes")
     else:
         west = pair.west
         add(pair.river.home, tmp_path, f"Cut {uuid.uuid4().hex[:6]}", 60)
@@ -162,7 +162,7 @@ def test_a_node_at_a_peers_address_that_pretends_to_know_us_gets_no_record_in_un
     shutil.rmtree(double / "keys")
     shutil.copytree(pair.west / "keys", double / "keys")
     linked(false_river, double, "river", "west")
-    done(false_river, "peer", "grant", "west", *GRANT)
+    done(false_river, "peer", "grant", "west", *GRANT, "--yes")
     done(pair.west, "sync", "river")
     assert not any(title.startswith("False") for title in shared(pair.west))
     assert {row["reason"] for row in query(pair.west, "SELECT reason FROM quarantine")} == {"bad_path"}

@@ -179,7 +179,7 @@ def test_a_revoked_peer_is_empty_after_its_next_pull_and_those_behind_it_after_t
     finally:
         demo.done(
             *("river", "peer", "grant", "west", "--scopes", ",".join(agreed["scopes"])),
-            *("--purpose", agreed["purpose"], "--until", agreed["until"]),
+            *("--purpose", agreed["purpose"], "--until", agreed["until"], "--yes"),
         )
     demo.done("west", "sync", "river")
     demo.done("aurora", "sync", "west")

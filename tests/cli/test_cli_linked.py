@@ -111,7 +111,7 @@ def test_an_invitation_is_accepted_and_the_words_are_compared_on_both_sides(two:
         assert commanded(home, "peer", "verify", name, "--words", words.upper()).out == f"{name} is verified.\n"
     assert commanded(river, "peer", "grant", "Nobody", *GRANT).refused("NOT_FOUND")
     assert commanded(river, "peer", "grant", "West", *GRANT[:-1], "tomorrow").refused("BAD_INPUT", "is no day")
-    assert done(river, "peer", "grant", "West", *GRANT)["state"] == "active"
+    assert done(river, "peer", "grant", "West", *GRANT, "--yes")["state"] == "active"
     (row,) = done(river, "peer", "list")
     assert (row["name"], row["verified"], row["purpose"]) == ("West", True, "coordination")
     assert "West" in commanded(river, "peer", "list").out
@@ -189,7 +189,7 @@ def test_a_revoked_peer_is_told_to_let_go_of_everything(two: Two) -> None:
 
 
 def test_a_server_that_is_asked_to_end_does_so_and_peers_say_that_it_is_away(two: Two, tmp_path: Path) -> None:
-    done(two.river.home, "peer", "grant", "West", *GRANT)
+    done(two.river.home, "peer", "grant", "West", *GRANT, "--yes")
     done(two.west.home, "sync", "River")
     before = two.titles()
     assert before

@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 import sqlcipher3
 
-from cli.conftest import Cli, not_confirmed
+from cli.conftest import Cli, Ran, not_confirmed
 
 
 def test_an_agreement_is_not_ended_without_a_yes(cli: Cli, pair: Path, no_answer: None) -> None:
@@ -23,6 +23,39 @@ def test_an_agreement_is_not_ended_without_a_yes(cli: Cli, pair: Path, no_answer
     assert not_confirmed(cli("peer", "revoke", "West", "--json", home=river))
     assert cli("peer", "show", "West", "--json", home=river).json["state"] == "pinned"
     assert cli("peer", "revoke", "West", "--yes", "--json", home=river).json["state"] == "revoked"
+
+
+def test_a_grant_that_widens_is_asked_about(cli: Cli, pair: Path, no_answer: None) -> None:
+    west = pair / "west"
+
+    def grant(scopes: str, *more: str, until: str = "2099-06-30") -> Ran:
+        words = ("--scopes", scopes, "--purpose", "coordination", "--until", until, "--json")
+        return cli("peer", "grant", "River", *words, *more, home=west)
+
+    assert not_confirmed(grant("resource:community"))
+    assert cli("peer", "show", "River", "--json", home=west).json["state"] == "pinned"
+    assert grant("resource:persons").json["error"]["code"] == "BAD_INPUT"
+    assert grant("resource:community", "--dry-run").code == 0
+    narrow = ("--narrow", "resource.area=sub_region")
+    assert grant("resource:community", *narrow, "--yes").json["state"] == "active"
+    assert grant("resource:community", *narrow).code == 0
+    assert grant("resource:community", *narrow, "--narrow", "resource.title=nobody").code == 0
+    assert not_confirmed(grant("resource:community", *narrow))
+    assert grant("resource:open", "--narrow", "resource.area=nobody", "--narrow", "resource.title=nobody").code == 0
+    assert not_confirmed(grant("resource:open", *narrow, "--narrow", "resource.title=nobody"))
+    assert grant("resource:community", *narrow, "--yes").code == 0
+    assert grant("resource:community", *narrow, until="2098-06-30").json["until"] == "2098-06-30"
+    for scopes, more in (
+        ("resource:community", ()),
+        ("resource:community", ("--narrow", "resource.area=country")),
+        ("resource:partner", narrow),
+        ("resource:community,need:open", narrow),
+        ("resource:community", narrow),  # for longer
+    ):
+        assert not_confirmed(grant(scopes, *more)), scopes
+    person = ("--scopes", "resource:partner", "--purpose", "coordination", "--until", "2098-06-30")
+    assert cli("peer", "grant", "River", *person, home=west).code == 1
+    assert cli("peer", "show", "River", "--json", home=west).json["scopes"] == ["resource:community"]
 
 
 def test_a_peer_that_is_not_pulled_is_said_why_and_what_to_do(cli: Cli, pair: Path) -> None:

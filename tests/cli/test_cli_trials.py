@@ -81,7 +81,11 @@ def tried_and_done(cli: Cli, home: Path, *words: object) -> tuple[Ran, Ran]:
 
 
 def asks(words: tuple[object, ...]) -> bool:
-    return words[1] in ("withdraw", "rollback") or words[:2] in (("client", "revoke"), ("peer", "revoke"))
+    return words[1] in ("withdraw", "rollback") or words[:2] in (
+        ("client", "revoke"),
+        ("peer", "revoke"),
+        ("peer", "grant"),
+    )
 
 
 def test_what_is_tried_says_what_is_done_then(cli: Cli, river: Path, tmp_path: Path) -> None:

@@ -242,6 +242,7 @@ def _writes_peers(run: Run, other: Node) -> None:
         "coordination",
         "--until",
         "2199-01-01",
+        "--yes",
         says="near has",
     )
     run("peer", "set", "near", "--affiliation", "none", "--jurisdiction", "KE", says="none")
