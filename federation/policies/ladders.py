@@ -92,7 +92,7 @@ def fault(type_key: str, tier: Tier, opening: Opening) -> str | None:
     default = tier_opening(type_key, tier).formula
     for alternative in opening.formula:
         if not satisfied(default, closure(alternative)) and not any(one.endswith(":partner") for one in alternative):
-            return f"widens what is {tier.label} by default beyond partner"
+            return f"is {tier.label} by default: it may be opened further to partner scopes only"
     return None
 
 

@@ -100,7 +100,8 @@ def test_nothing_opens_a_sealed_step() -> None:
     ],
 )
 def test_nothing_is_widened_beyond_partner(tier: Tier, opening: Opening) -> None:
-    assert fault("resource", tier, opening) == f"widens what is {tier.label} by default beyond partner"
+    said = f"is {tier.label} by default: it may be opened further to partner scopes only"
+    assert fault("resource", tier, opening) == said
 
 
 def test_partners_of_another_type_may_be_let_in() -> None:

@@ -268,22 +268,22 @@ FAILURES = {
     "a network step widened beyond partner": (
         '[resource]\narea.exact = "community"',
         2,
-        "resource.area.exact: the step exact widens what is network by default beyond partner",
+        "resource.area.exact: the step exact is network by default: it may be opened further to partner scopes only",
     ),
     "a partner step widened beyond partner": (
         '[resource]\namount = "open"',
         2,
-        "the step exact widens what is partner by default beyond partner",
+        "the step exact is partner by default: it may be opened further to partner scopes only",
     ),
     "one alternative that widens": (
         '[resource]\namount = [["resource:partner"], ["resource:community", "need:open"]]',
         2,
-        "widens what is partner by default beyond partner",
+        "is partner by default: it may be opened further to partner scopes only",
     ),
     "a widening behind a predicate": (
         '[resource]\namount = { opens = "community", affiliation = ["none"] }',
         2,
-        "widens what is partner by default",
+        "is partner by default: it may be opened further to partner scopes only",
     ),
     "a coarser step that needs more": (
         '[resource.area]\ncountry = "partner"\nsub_region = [["resource:open", "need:open"]]',

@@ -39,7 +39,7 @@ def opened(*scopes: str) -> Opening:
         (Rule("secret", "title", (("exact", Opening()),)), "a field that does not exist"),
         (Rule("resource", "amount", (("exact", Opening()),)), "other steps than the field"),
         (Rule("resource", "site", (("exact", opened("resource:partner")),)), "opens a sealed field"),
-        (Rule("resource", "title", (("exact", opened("need:open")),)), "beyond partner"),
+        (Rule("resource", "title", (("exact", opened("need:open")),)), "to partner scopes only"),
         (
             Rule("resource", "amount", (("exact", opened("resource:partner")), ("band", Opening()))),
             "a coarser step needs more",
