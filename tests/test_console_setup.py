@@ -92,7 +92,9 @@ def test_a_pasted_sign_before_the_code_does_no_harm(web: TestClient, code: str) 
 
 @pytest.mark.parametrize("origin", [None, "https://evil.example", "http://river.example", "null"])
 def test_a_form_from_elsewhere_is_refused(origin: str | None, web: TestClient, code: str, sqlite_database: Database):
-    assert send(web, origin=origin, code=code).status_code == 400
+    refused = send(web, origin=origin, code=code)
+    assert refused.status_code == 400
+    assert f"Open it at {URL}{PATH} instead." in refused.text
     assert not has_steward(sqlite_database)
 
 

@@ -94,7 +94,7 @@ def setup_routes(database: Database, world: World, url: str) -> list[Route]:
 def _check_origin(request: Request, url: str) -> None:
     """A form counts only if the browser says that it comes from this node's own page."""
     if request.headers.get("origin") != url or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        raise BadInput("The form was not sent from this node's own page.")
+        raise BadInput(f"The form was not sent from this node's own page. Open it at {url}{PATH} instead.")
 
 
 async def _body(request: Request) -> bytes:
