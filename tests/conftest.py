@@ -29,10 +29,6 @@ _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 _PLACE = Path(tempfile.gettempdir()) / f"federation-tests-{_RUN}-{_WORKER}"
 _FAST = ("fsync = off", "full_page_writes = off", "max_connections = 200", "autovacuum = off")
 
-COVERING = ("tests/policies/", "tests/test_gate", "tests/test_intake")
-"""The tests of the modules that must be covered whole. They cover them alone, so that no other test is traced, which
-would take as long again."""
-
 TOGETHER = (
     ("tests/acceptance/test_bad_input.py", "tests/acceptance/test_three_nodes.py"),
     ("tests/acceptance/test_broken_links.py", "tests/acceptance/test_full_disk.py"),
@@ -59,13 +55,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return next((files[0] for files in TOGETHER if file in files), file)
 
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Traces only the tests of what must be covered whole."""
-    for item in items:
-        if not item.nodeid.startswith(COVERING):
-            item.add_marker(pytest.mark.no_cover)
 
 
 @contextmanager
@@ -148,23 +137,27 @@ class PostgresPool:
 
     def give_back(self, url: str) -> None:
         """To be called when the test is over and its connections are closed."""
-        if self._of(url.partition("?")[0].rpartition("/")[2]) != self._relations:
-            return
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(_EMPTY)
-        self._free.append(url)
+            if _relations(connection) == self._relations:
+                connection.execute(_EMPTY)
+                self._free.append(url)
 
     def _of(self, name: str) -> list[str]:
         with psycopg.connect(_beside(self._server, name)) as connection:
-            found = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
-            return sorted(row[0] for row in found)
+            return _relations(connection)
 
 
-_EMPTY = """DO $$ DECLARE name text; BEGIN
+def _relations(connection: psycopg.Connection) -> list[str]:
+    found = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+    return sorted(row[0] for row in found)
+
+
+_EMPTY = """DO $$ DECLARE name text; filled boolean; BEGIN
+SET LOCAL session_replication_role = replica;
 FOR name IN SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
-LOOP EXECUTE 'ALTER TABLE ' || name || ' DISABLE TRIGGER ALL; DELETE FROM ' || name
-    || '; ALTER TABLE ' || name || ' ENABLE TRIGGER ALL'; END LOOP;
-FOR name IN SELECT format('%I', sequencename) FROM pg_sequences WHERE schemaname = 'public'
+LOOP EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO filled;
+    IF filled THEN EXECUTE 'DELETE FROM ' || name; END IF; END LOOP;
+FOR name IN SELECT format('%I', sequencename) FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL
 LOOP EXECUTE 'ALTER SEQUENCE ' || name || ' RESTART'; END LOOP;
 END $$"""
 
