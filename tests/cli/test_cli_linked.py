@@ -22,8 +22,6 @@ from acceptance.lone_node import Served
 from cli.conftest import RESOURCE
 from federation.storage.ids import global_id
 
-pytestmark = pytest.mark.xdist_group("linked")
-
 SETTINGS = 'allow_private_peers = ["127.0.0.0/8"]\nsweep_interval = 2\n'
 GRANT = ("--scopes", "resource:community,exchange", "--purpose", "coordination", "--until", "2099-12-31")
 

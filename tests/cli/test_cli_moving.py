@@ -19,8 +19,6 @@ from acceptance.lone_node import Served
 
 from cli.conftest import RESOURCE
 
-pytestmark = pytest.mark.xdist_group("moving")
-
 SCOPES = ["records:write", "resource:open", "resource:partner"]
 CREATE = """mutation ($record: ResourceInput!) {
   createResource(input: {record: $record, share: true}) { id userErrors { message } }
