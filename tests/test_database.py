@@ -247,7 +247,18 @@ def test_a_schema_that_is_newer_than_the_code_is_left_alone(database: Database) 
     with pytest.raises(Unavailable, match="newer"):
         migrate(database)
     with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :last"), {"last": revisions()[-1]})
+
+
+def test_a_database_of_the_first_version_gets_the_tables_that_came_after_it(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'old.db'}")
+    migrate(database)
+    with database.write() as connection:
+        connection.execute(text("DROP TABLE revoked_token"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert migrate(database) == ("0001", revisions()[-1])
+    assert check(database) == []
+    database.close()
 
 
 def token() -> str:
