@@ -182,7 +182,7 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
         place_k=settings.place_k,
         name=settings.name,
     )
-    outbound = Outbound(settings.allow_private_peers, settings.ca_file)
+    outbound = Outbound(settings.allow_private_peers, settings.ca_file, settings.onion_proxy)
     clients = first_of(registered_peers(database), registered_clients(database))
     session = PeerSession(outbound, keys.peer, settings.url, world)
     me = Self(settings.name, settings.url, keys)

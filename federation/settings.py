@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     max_hops: int = Field(2, ge=1, le=5, description="how many nodes an own record's path may hold")
     allow_private_peers: tuple[str, ...] = Field((), description="private address ranges that peers may have (CIDR)")
     ca_file: Path | None = Field(None, description="PEM file of authorities for peers' TLS, instead of the built-in")
+    onion_proxy: str | None = Field(
+        None, description="SOCKS 5 proxy for peers at .onion addresses, like Tor's 127.0.0.1:9050; none is: not reached"
+    )
     exchange_interval: int = Field(300, ge=1, le=86400, description="seconds between two pulls from a peer")
     sweep_interval: int = Field(60, ge=1, le=3600, description="seconds between two runs of the sweeper")
     statement_seconds: float = Field(5.0, gt=0, le=120, description="time limit of one statement for a reader")
@@ -82,6 +85,21 @@ class Settings(BaseSettings):
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:
             ipaddress.ip_network(item)
+        return value
+
+    @field_validator("onion_proxy")
+    @classmethod
+    def _proxy_by_number(cls, value: str | None) -> str | None:
+        """A name would be asked of a resolver, which is what the proxy is there to avoid."""
+        if value is None:
+            return value
+        host, _, port = value.rpartition(":")
+        try:
+            ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+            if not port.isascii() or not port.isdigit() or not 1 <= int(port[:6]) <= 65535:
+                raise ValueError
+        except ValueError:
+            raise ValueError("must be a numeric address and a port, like 127.0.0.1:9050") from None
         return value
 
     @model_validator(mode="after")

@@ -36,6 +36,10 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None
         (FILE + 'public_scopes = ["resource:partner"]\n', {}, "resource:partner"),
         (FILE + 'database_url = "mysql://x"\n', {}, "postgresql"),
         (FILE + 'allow_private_peers = ["10.0.0.1/8"]\n', {}, "allow_private_peers"),
+        (FILE + 'onion_proxy = "localhost:9050"\n', {}, "onion_proxy"),
+        (FILE + 'onion_proxy = "127.0.0.1"\n', {}, "onion_proxy"),
+        (FILE + 'onion_proxy = "127.0.0.1:0"\n', {}, "onion_proxy"),
+        (FILE + 'onion_proxy = "socks5h://127.0.0.1:9050"\n', {}, "onion_proxy"),
         ("name = ", {}, "not valid TOML"),
     ],
 )

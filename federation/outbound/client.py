@@ -1,135 +1,47 @@
-"""The one HTTP client: addresses checked after resolution and pinned, no redirects, no proxies, caps on size and time.
+"""The one HTTP client: addresses checked after resolution and pinned, no redirects, no proxies of the environment,
+caps on size and time.
 
-Nothing else in the project opens a connection to another machine. A name is resolved here, once per connection, and
-the connection goes to the very address that was checked, while TLS still verifies the name.
+Nothing else in the project opens a connection to another machine. A name is resolved once per connection, and the
+connection goes to the very address that was checked, while TLS still verifies the name. Onion services are reached
+through the configured SOCKS proxy, which is given their name.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
-import re
-import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpcore2
 import httpx2
+import socksio
+from socksio.socks5 import (
+    SOCKS5AuthMethod,
+    SOCKS5AuthMethodsRequest,
+    SOCKS5AuthReply,
+    SOCKS5Command,
+    SOCKS5CommandRequest,
+    SOCKS5Connection,
+    SOCKS5Reply,
+    SOCKS5ReplyCode,
+)
 
-from federation.errors import BadInput, Unavailable
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Resolver = Callable[[str, int], Iterable[str]]
+from federation.errors import Unavailable
+from federation.outbound.addresses import AddressRule, Resolver, Unreachable, checked_url, resolved
 
 MAX_BYTES = 1 << 20
 MAX_LINE = 1 << 20
-_NOT_PUBLIC_4 = tuple(
-    ipaddress.IPv4Network(block)
-    for block in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-        "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24",
-        "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
-    )
-)  # fmt: skip
-_PUBLIC_6 = ipaddress.IPv6Network("2000::/3")
-_NOT_PUBLIC_6 = tuple(
-    ipaddress.IPv6Network(block)
-    for block in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "2620:4f:8000::/48")
-)
-_TRANSLATED = tuple(ipaddress.IPv6Network(block) for block in ("64:ff9b::/96", "::/96"))
-
-
-class AddressRefused(BadInput):
-    """The address is none that this node may connect to: its scheme, port or network is not allowed."""
+CONNECT_SECONDS = 10.0
 
 
 class AnswerRefused(Unavailable):
     """The answer is too long, too slow, or in an encoding that was not asked for."""
-
-
-class Unreachable(Unavailable):
-    """No connection, or it broke."""
-
-
-def plain(address: Address) -> Address:
-    """The IPv4 address inside a mapped, compatible or NAT64 IPv6 one; any other as it is."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-        if int(address) > 1 and any(address in block for block in _TRANSLATED):
-            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is one of the public internet (IANA special-purpose registries, multicast and the tunnels
-    that carry other addresses left out)."""
-    address = plain(address)
-    if isinstance(address, ipaddress.IPv4Address):
-        return not any(address in block for block in _NOT_PUBLIC_4)
-    return address in _PUBLIC_6 and not any(address in block for block in _NOT_PUBLIC_6)
-
-
-def _resolve(host: str, port: int) -> Iterable[str]:
-    return dict.fromkeys(
-        str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    )
-
-
-@dataclass(frozen=True)
-class AddressRule:
-    """Which addresses may be connected to: public ones over TLS, and those in `allowed`, also without TLS."""
-
-    allowed: tuple[Network, ...] = ()
-    resolve: Resolver = _resolve
-
-    def listed(self, address: Address) -> bool:
-        """Whether the operator listed this address."""
-        address = plain(address)
-        return any(address.version == block.version and address in block for block in self.allowed)
-
-    def addresses(self, host: str, port: int, encrypted: bool) -> list[str]:
-        """The addresses of a host that may be connected to, in the order given. Raises AddressRefused, Unreachable."""
-        try:
-            found = [ipaddress.ip_address(text) for text in self.resolve(host.strip("[]"), port)]
-        except (OSError, UnicodeError) as unknown:
-            raise Unreachable(f"The name {host} is not known; check the address and the connection.") from unknown
-        fit = [str(ip) for ip in found if self.listed(ip) or (encrypted and is_public(ip))]
-        if not fit:
-            raise AddressRefused(
-                f"{host} leads to no address that this node may connect to; private ones have to be listed in "
-                "allow_private_peers, and only those may go without TLS."
-            )
-        return fit
-
-
-def checked_url(url: str) -> httpx2.URL:
-    """The URL, if its form is one to connect to. Raises AddressRefused: scheme, credentials, port, host."""
-    try:
-        parsed = httpx2.URL(url)
-    except (httpx2.InvalidURL, TypeError, ValueError) as broken:
-        raise AddressRefused("This is no web address.") from broken
-    host = parsed.raw_host.decode("ascii")
-    if parsed.scheme not in ("https", "http") or not host or parsed.userinfo or parsed.fragment:
-        raise AddressRefused("An address must be https://, with a host and without user name or fragment.")
-    if parsed.port is not None and not 1 <= parsed.port <= 65535:
-        raise AddressRefused("A port must be between 1 and 65535.")
-    if host.rstrip(".").endswith(".onion"):
-        raise AddressRefused("Onion addresses are not reached without a SOCKS proxy, and never resolved here.")
-    if "%" in host:
-        raise AddressRefused("The host of an address is malformed.")
-    if ":" not in host and re.fullmatch(r"(0x[0-9a-f]*|[0-9]+)", host.rstrip(".").rpartition(".")[2], re.IGNORECASE):
-        try:
-            ipaddress.IPv4Address(host)
-        except ValueError as odd:
-            raise AddressRefused("A numeric host must be written as four decimal numbers.") from odd
-    return parsed
 
 
 class _Stream(httpcore2.NetworkStream):
@@ -209,7 +121,57 @@ class _Backend(httpcore2.NetworkBackend):
         raise failure
 
 
-def _transport(context: ssl.SSLContext, backend: _Backend) -> httpx2.HTTPTransport:
+class _ThroughProxy(httpcore2.NetworkBackend):
+    """Connects through the operator's SOCKS 5 proxy (RFC 1928), which is given the name, and not at all without it."""
+
+    def __init__(self, proxy: str, clock: _Deadline) -> None:
+        host, _, port = proxy.rpartition(":")
+        self._proxy = host.removeprefix("[").removesuffix("]"), int(port)
+        self._clock = clock
+        self._inner = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore2.NetworkStream:
+        del timeout  # what a service behind several relays takes to be reached is bounded by the request's time alone
+        left = self._clock.left(CONNECT_SECONDS)
+        stream = _Stream(self._inner.connect_tcp(*self._proxy, left, local_address, socket_options), self._clock)
+        try:
+            _through(stream, host, port)
+        except BaseException as failed:
+            stream.close()
+            if isinstance(failed, socksio.SOCKSError):
+                raise httpcore2.ProxyError("the SOCKS proxy did not connect") from failed
+            raise
+        return stream
+
+
+def _through(stream: _Stream, host: str, port: int) -> None:
+    """Ask the proxy at the other end of the stream to connect it on. Raises SOCKSError."""
+    spoken = SOCKS5Connection()
+    greeting = SOCKS5AuthMethodsRequest([SOCKS5AuthMethod.NO_AUTH_REQUIRED])
+    wanted = SOCKS5CommandRequest.from_address(SOCKS5Command.CONNECT, (host, port))
+    for request, agreed in ((greeting, _agreed), (wanted, _connected)):
+        spoken.send(request)
+        stream.write(spoken.data_to_send())
+        if not agreed(spoken.receive_data(stream.read(512))):
+            raise socksio.ProtocolError("the proxy refuses")
+
+
+def _agreed(said: object) -> bool:
+    return isinstance(said, SOCKS5AuthReply) and said.method is SOCKS5AuthMethod.NO_AUTH_REQUIRED
+
+
+def _connected(said: object) -> bool:
+    return isinstance(said, SOCKS5Reply) and said.reply_code is SOCKS5ReplyCode.SUCCEEDED
+
+
+def _transport(context: ssl.SSLContext, backend: httpcore2.NetworkBackend) -> httpx2.HTTPTransport:
     transport = httpx2.HTTPTransport(verify=context, trust_env=False)
     # httpx2 has no argument for the network backend; the pool that it made has opened nothing yet.
     transport._pool = httpcore2.ConnectionPool(
@@ -245,7 +207,8 @@ class StreamedResponse:
 
 
 class Outbound:
-    """The client. `allow_private` are CIDR ranges that the operator listed; `ca_file` replaces the trusted authorities.
+    """The client. `allow_private` are CIDR ranges that the operator listed; `ca_file` replaces the trusted authorities;
+    `onion_proxy` (address:port, SOCKS 5) is the only way to onion services, which cannot be reached without.
 
     Thread-safe. `resolve` is what tests put in the place of the resolver."""
 
@@ -253,10 +216,11 @@ class Outbound:
         self,
         allow_private: Iterable[str] = (),
         ca_file: Path | None = None,
+        onion_proxy: str | None = None,
         *,
-        connect_seconds: float = 10.0,
+        connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = 30.0,
-        resolve: Resolver = _resolve,
+        resolve: Resolver = resolved,
     ) -> None:
         rule = AddressRule(tuple(ipaddress.ip_network(block) for block in allow_private), resolve)
         self._clock = _Deadline()
@@ -264,9 +228,13 @@ class Outbound:
         if ca_file is not None:
             context = ssl.create_default_context(cafile=str(ca_file))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._onions = onion_proxy is not None
+        mounts = {"http://": _transport(context, _Backend(rule, False, self._clock))}
+        if onion_proxy is not None:
+            mounts["all://*.onion"] = _transport(context, _ThroughProxy(onion_proxy, self._clock))
         self._client = httpx2.Client(
             transport=_transport(context, _Backend(rule, True, self._clock)),
-            mounts={"http://": _transport(context, _Backend(rule, False, self._clock))},
+            mounts=mounts,
             timeout=httpx2.Timeout(read_seconds, connect=connect_seconds, pool=connect_seconds),
             trust_env=False,
             follow_redirects=False,
@@ -306,7 +274,7 @@ class Outbound:
     ) -> Iterator[StreamedResponse]:
         """As `request`, but the body comes as it arrives. No encoding is asked for unless `headers` do; the bytes are
         then still encoded, and decoding within a cap is the caller's part."""
-        parsed = checked_url(url)
+        parsed = checked_url(url, onions=self._onions)
         until = time.monotonic() + timeout
         sent = {"accept-encoding": "identity", "user-agent": "federation"}
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
