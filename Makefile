@@ -20,12 +20,18 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/.ready
 	@$(BIN)/federation demo $(DEMO)
 
+# Programs that nobody here wrote, for tests/conformance; they need Node.js.
+PROGRAMS := tests/conformance/node_modules/.ready
+$(PROGRAMS): tests/conformance/package-lock.json
+	@if command -v npm > /dev/null; then (cd $(<D) && npm ci --silent --ignore-scripts) && touch $@; \
+	else echo "Node.js is missing: tests/conformance is skipped"; fi
+
 # Lint, types, import contracts, every test, coverage of the parts that must be covered whole: their own tests cover them,
 # so that no other test is traced, which would take as long again. The tests of a file stay together, so that what they
 # share is made once; files start in order, the running demonstrations first. TESTS="…" runs a part, untraced.
 COVERING := tests/policies tests/test_gate.py tests/test_gate_feed.py tests/test_intake.py
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q
-test: .venv/.ready check
+test: .venv/.ready $(PROGRAMS) check
 ifdef TESTS
 	$(PYTEST) $(TESTS)
 else
@@ -50,4 +56,4 @@ lock: .venv/.ready
 	grep -E '^(uv|hatchling|editables)==' locks/dev.txt | cut -d' ' -f1 | $(COMPILE) - -c locks/dev.txt -o locks/bootstrap.txt
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo tests/conformance/node_modules
