@@ -13,6 +13,7 @@ from typing import Any
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from federation.errors import BadInput, CostExceeded, FederationError
+from federation.schema.names import camel
 from federation.telemetry import logger
 
 CODES = (
@@ -49,7 +50,7 @@ def problem(error: BaseException, path: list[str | int] | None = None) -> dict[s
     if isinstance(cause, FederationError):
         message, extensions = cause.message, {"code": code_of(cause)}
         if cause.field:
-            extensions["field"] = cause.field
+            extensions["field"] = camel(cause.field)
     elif isinstance(cause, GraphQLError) and (not cause.path or cause.message.startswith("Argument")):
         message = without_values(cause.message if located is None else located.message)
         extensions = {"code": "BAD_INPUT"}
