@@ -1,4 +1,4 @@
-"""The checklist, tried from outside on a served node with npm's jose: each attempt is refused, in the words of OAuth."""
+"""The checklist, tried from outside on a served node with npm's jose: each attempt is refused, in OAuth's own words."""
 
 from __future__ import annotations
 
