@@ -30,7 +30,7 @@ _PLACE = Path(tempfile.gettempdir()) / f"federation-tests-{_RUN}-{_WORKER}"
 _FAST = ("fsync = off", "full_page_writes = off", "max_connections = 200", "autovacuum = off")
 
 TOGETHER = (
-    ("tests/acceptance/test_bad_input.py", "tests/acceptance/test_three_nodes.py"),
+    ("tests/acceptance/test_bad_input.py", "tests/acceptance/test_readme.py", "tests/acceptance/test_three_nodes.py"),
     ("tests/acceptance/test_broken_links.py", "tests/acceptance/test_full_disk.py"),
 )
 """Files that share running nodes, which take long to start."""

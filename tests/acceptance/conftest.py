@@ -1,5 +1,5 @@
 """One real demonstration for the acceptance tests that change something, each of which leaves it linked and in step;
-and one node behind a doorway, on a disk that can be full."""
+and one node behind a doorway, on a disk that can be full. Both end with these tests: what runs costs, also idle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LETTERS = bytes(97 + byte % 26 for byte in range(256))
 WRITING = ["records:write", "resource:open", "resource:partner"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     """Three linked nodes with the invented sample."""
     with running_demo(tmp_path_factory.mktemp("acceptance") / "demo", free_ports(3)) as running:
@@ -52,7 +52,7 @@ def resource(title: str, length: int = 5000) -> dict[str, object]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Linked, granted and in step, with more records than fit between two checkpoints."""
     place = tmp_path_factory.mktemp("pair")
