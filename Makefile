@@ -51,7 +51,7 @@ bench: .venv/.ready
 # Renews the lock files from pyproject.toml: all for development, what a node runs, and what installs and builds.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock: .venv/.ready
-	$(COMPILE) --extra dev pyproject.toml -o locks/dev.txt
+	$(COMPILE) --extra dev --extra passkeys pyproject.toml -o locks/dev.txt
 	$(COMPILE) pyproject.toml -c locks/dev.txt -o locks/run.txt
 	grep -E '^(uv|hatchling|editables)==' locks/dev.txt | cut -d' ' -f1 | $(COMPILE) - -c locks/dev.txt -o locks/bootstrap.txt
 

@@ -17,6 +17,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Route
 
+from federation.console.login import login_routes
+from federation.console.pages import Console
 from federation.console.setup import setup_routes
 from federation.edge import REFUSALS, Protected, live, ready, told
 from federation.node import Node, open_node, run_background
@@ -72,12 +74,14 @@ def _routes(node: Node) -> list[Route]:
         public_scopes=node.settings.public_scopes,
         peer_names=lambda: [who.name for who in partners(node.database)],
     )
+    console = Console(node.database, node.world, node.settings.url, node.settings.name, node.keys.secret)
     return [
         Route("/graphql", graphql_app(endpoint, authenticate), methods=["GET", "POST"]),
         Route("/graphql/schema.graphql", told(_schema_text(node)), methods=["GET"]),
         Route("/health/live", live, methods=["GET"]),
         Route("/health/ready", ready(node.check), methods=["GET"]),
-        *setup_routes(node.database, node.world, node.settings.url),
+        *setup_routes(console),
+        *login_routes(console),
         *oauth_routes(node.realm),
         *exchange_routes(node.source, authenticate),
     ]

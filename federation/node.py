@@ -23,6 +23,7 @@ from federation.keys import NodeKeys, create_keys, load_keys
 from federation.oauth.client import PeerSession
 from federation.oauth.clients import registered_clients
 from federation.oauth.realm import Realm, first_of
+from federation.oauth.sessions import prune_sessions
 from federation.outbound import Outbound
 from federation.peers.agreements import registered_peers
 from federation.peers.holding import Holding
@@ -113,6 +114,7 @@ class Node:
         now, kept = self.world.now(), self.settings
         self.ledger.prune(now - timedelta(days=kept.ledger_days))
         prune_served(self.database, now - timedelta(days=kept.served_days or kept.ledger_days))
+        prune_sessions(self.database, self.world)
         let_backups_go(kept.home, now - timedelta(days=kept.backup_days))
 
     def check(self) -> None:

@@ -14,7 +14,9 @@ from httpx2 import Response
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from federation.console.setup import MAX_BYTES, PATH, setup_routes
+from federation.console.forms import MAX_BYTES
+from federation.console.pages import Console
+from federation.console.setup import PATH, setup_routes
 from federation.oauth.accounts import add_account, has_steward, setup_link
 from federation.storage.database import Database
 from federation.world import World
@@ -31,7 +33,7 @@ def world() -> World:
 
 @pytest.fixture
 def web(sqlite_database: Database, world: World) -> Iterator[TestClient]:
-    with TestClient(Starlette(routes=setup_routes(sqlite_database, world, URL)), base_url=URL) as client:
+    with TestClient(Starlette(routes=setup_routes(Console(sqlite_database, world, URL))), base_url=URL) as client:
         yield client
 
 
@@ -62,7 +64,7 @@ def test_the_page_runs_its_own_script_and_nothing_else(web: TestClient) -> None:
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["referrer-policy"] == "same-origin"
     assert "http" not in re.sub(r"<!doctype.*?>", "", answer.text).replace("http-equiv", "")
 
 

@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from federation.errors import BadInput, Conflict, NotFound
 from federation.keys import b64
+from federation.oauth.sessions import end_sessions_in
 from federation.policies.tiers import ACTION_SCOPES
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.storage.accounts import Account, SetupLink
@@ -131,15 +132,17 @@ def redeem_link(database: Database, world: World, token: str, password: str) -> 
         changed = update(Account).where(col(Account.handle) == handle, col(Account.disabled_at).is_(None))
         if connection.execute(changed.values(password=kept)).rowcount != 1:
             raise NotFound("This link is unknown, used or over; ask for a new one.")
+        end_sessions_in(connection, handle)
     return str(handle)
 
 
 def disable_account(database: Database, world: World, handle: str) -> None:
-    """Close an account. Raises NotFound."""
+    """Close an account, with its sessions. Raises NotFound."""
     statement = update(Account).where(col(Account.handle) == handle, col(Account.disabled_at).is_(None))
     with database.write() as connection:
         if connection.execute(statement.values(disabled_at=world.timestamp())).rowcount != 1:
             raise NotFound("There is no such account.")
+        end_sessions_in(connection, handle)
 
 
 def account_viewer(database: Database, handle: str) -> Viewer | None:

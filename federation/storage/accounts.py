@@ -62,6 +62,20 @@ class SetupLink(SQLModel, table=True):
     used_at: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
 
 
+class LoginSession(SQLModel, table=True):
+    """A person who is logged in with one browser. `digest` is the SHA-256 of the cookie; `second` what was shown
+    beside the password. An ended session has no row."""
+
+    __tablename__ = "login_session"
+
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    session_id: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    handle: str = Field(sa_column=Column(Text, nullable=False, index=True))
+    begun_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    seen_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    second: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+
+
 class SpentIdentifier(SQLModel, table=True):
     """A `jti` that was seen: of an assertion or of a proof. `digest` names kind, owner and jti. No index on the end:
     a row is written for every request, and looked for by its end once a minute."""

@@ -9,6 +9,7 @@ import orjson
 
 from federation.cli.examining import first_setup_link
 from federation.keys import sign_assertion
+from federation.oauth.accounts import add_account
 from federation.oauth.assertions import ASSERTION_TYPE
 from oracles.network import Said, client_of
 from oracles.questions import SECRET_INPUT
@@ -103,12 +104,38 @@ def _setup(stage: Stage) -> list[Said]:
     return [*said, stage.network.call("POST", url + SETUP, kind, forms[0].encode())]
 
 
+def _log_in(stage: Stage) -> list[Said]:
+    """Somebody logs in: with nothing, with wrong things, from elsewhere, and as it should be, and stays so."""
+    url, form = stage.node.settings.url, {"content-type": "application/x-www-form-urlencoded"}
+    handle = f"person-{len(stage.network.said)}"
+    add_account(stage.node.database, stage.node.world, handle, "Somebody", password=PASSWORD)
+    wrong = [
+        "",
+        f"handle={SECRET_INPUT}&password={SECRET_INPUT}",
+        f"handle={handle}&password={SECRET_INPUT}",
+        "a=1&a=2",
+    ]
+    good = urlencode({"handle": handle, "password": PASSWORD, "next": "/oauth/authorize?x=y"})
+    said = [stage.network.call("POST", url + LOGIN, form | {"origin": url}, each.encode()) for each in (*wrong, good)]
+    assert said[-1].status == 303, said[-1]
+    return [*said, stage.network.call("POST", url + LOGIN, form, good.encode())]
+
+
+def _log_out(stage: Stage) -> list[Said]:
+    """Somebody who is logged in goes, and somebody who is not."""
+    url, form = stage.node.settings.url, {"content-type": "application/x-www-form-urlencoded"}
+    cookie = dict(_log_in(stage)[-2].headers)[b"set-cookie"].decode().partition(";")[0]
+    headers = [form, form | {"origin": url}, form | {"origin": url, "cookie": cookie}]
+    return [stage.network.call("POST", url + LOGOUT, each, b"a=b") for each in headers]
+
+
 def _elsewhere(stage: Stage) -> list[Said]:
     url = stage.node.settings.url
     return [stage.network.call("GET", f"{url}/{SECRET_INPUT}"), stage.network.call("POST", f"{url}/", {}, b"x")]
 
 
-SETUP = "/console/setup"
+SETUP, LOGIN, LOGOUT = "/console/setup", "/console/login", "/console/logout"
+PASSWORD = "long-and-used-nowhere"
 ANONYMOUS_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     "elsewhere": _elsewhere,
     "POST /graphql": _graphql,
@@ -120,6 +147,9 @@ ANONYMOUS_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     "GET /.well-known/jwks.json": _get("/.well-known/jwks.json"),
     f"GET {SETUP}": _get(SETUP),
     f"POST {SETUP}": _setup,
+    f"GET {LOGIN}": _get(LOGIN),
+    f"POST {LOGIN}": _log_in,
+    f"POST {LOGOUT}": _log_out,
     "POST /oauth/token": _form("/oauth/token"),
     "POST /oauth/revoke": _revoke,
     "POST /exchange/join": _join,
