@@ -19,7 +19,7 @@ from federation.audit import Ledger
 from federation.errors import SettingsInvalid, Unavailable
 from federation.gate import Gate
 from federation.intake import Incoming, Intake
-from federation.keys import NodeKeys, create_keys, load_keys
+from federation.keys import KeyRing, NodeKeys, create_keys
 from federation.oauth.client import PeerSession
 from federation.oauth.clients import registered_clients
 from federation.oauth.realm import Realm, first_of
@@ -59,7 +59,7 @@ class Node:
 
     settings: Settings
     world: World
-    keys: NodeKeys
+    ring: KeyRing
     database: Database
     codes: CodeLists
     catalogue: Catalogue
@@ -72,6 +72,11 @@ class Node:
     realm: Realm
     puller: Puller
     source: Source
+
+    @property
+    def keys(self) -> NodeKeys:
+        """The node's keys in force. Who needs two that belong together asks once."""
+        return self.ring.in_force
 
     @property
     def me(self) -> Self:
@@ -152,20 +157,21 @@ def open_node(settings: Settings, world: World | None = None, *, migrating: bool
     Raises SettingsInvalid (keys, scopes that do not exist), Unavailable (database).
     """
     world = world or real_world()
-    keys = load_keys(settings.home, world)
+    ring = KeyRing(settings.home, world)
     key = settings.database_key.get_secret_value().encode() if settings.database_key else None
     database = open_database(settings.effective_database_url, key, statement_seconds=settings.statement_seconds)
     try:
         if migrating:
             back_up(database, settings.home, world)
             migrate(database)
-        return _wired(settings, world, keys, database)
+        return _wired(settings, world, ring, database)
     except BaseException:
         database.close()
         raise
 
 
-def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database) -> Node:
+def _wired(settings: Settings, world: World, ring: KeyRing, database: Database) -> Node:
+    keys = ring.in_force  # of these, origin and secret are never replaced
     codes, types = load_codes(), describe_types()
     _check_public_scopes(settings, types)
     policies = PolicyLog(database, types, world)
@@ -186,12 +192,12 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
     )
     outbound = Outbound(settings.allow_private_peers, settings.ca_file, settings.onion_proxy)
     clients = first_of(registered_peers(database), registered_clients(database))
-    session = PeerSession(outbound, keys.peer, settings.url, world)
-    me = Self(settings.name, settings.url, keys)
+    session = PeerSession(outbound, lambda: ring.in_force.peer, settings.url, world)
+    me = Self(settings.name, settings.url, ring)
     return Node(
         settings=settings,
         world=world,
-        keys=keys,
+        ring=ring,
         database=database,
         codes=codes,
         catalogue=types,
@@ -201,7 +207,7 @@ def _wired(settings: Settings, world: World, keys: NodeKeys, database: Database)
         intake=intake,
         outbound=outbound,
         session=session,
-        realm=Realm(settings.url, keys, database, world, clients, scopes),
+        realm=Realm(settings.url, ring, database, world, clients, scopes),
         puller=Puller(database, world, keys.origin, session, Holding(database, intake, codes)),
         source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
     )

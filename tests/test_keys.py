@@ -311,8 +311,8 @@ def test_a_replaced_token_key_verifies_for_an_hour(tmp_path: Path) -> None:
     assert keys.tokens.thumbprint != old.thumbprint
     assert [key.thumbprint for key in keys.token_keys(now)] == [keys.tokens.thumbprint, old.thumbprint]
     assert [key.thumbprint for key in keys.token_keys(now + 3600)] == [keys.tokens.thumbprint]
-    retired = next((tmp_path / "keys").glob("*.retired"))
-    assert '"d"' not in retired.read_text()
+    (earlier,) = json.loads((tmp_path / "keys" / "tokens.jwk").read_text())["earlier"]
+    assert "d" not in earlier["jwk"]
     assert old.jwk["d"] not in "".join(path.read_text() for path in (tmp_path / "keys").iterdir())
 
 

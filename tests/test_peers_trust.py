@@ -407,7 +407,7 @@ def test_no_peer_has_this_nodes_own_origin_or_that_of_another_peer(river, west, 
     link(river, west)
     for owner in (river, west):
         twin = make(f"twin-of-{owner.me.name}")
-        twin = replace(twin, me=replace(twin.me, keys=replace(twin.me.keys, provenance=owner.me.keys.provenance)))
+        twin = replace(twin, me=replace(twin.me, ring=replace(twin.me.keys, provenance=owner.me.keys.provenance)))
         text = trust.invite(river.database, river.world, river.me)
         with pytest.raises(Conflict, match="provenance key"):
             trust.join(river.database, river.world, river.me, presented(twin, river, text))

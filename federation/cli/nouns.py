@@ -34,6 +34,7 @@ NOUNS: Mapping[str, Noun] = {
     "record": Noun("record", "app", "The node's own records."),
     "import": Noun("formats", "import_app", "Records from files."),
     "export": Noun("formats", "export_app", "Records to files."),
+    "keys": Noun("keys", "app", "The node's own keys."),
     "client": Noun("access", "client_app", "Programs that may ask for tokens here."),
     "token": Noun("access", "token_app", "Personal tokens for scripts: `:open` only."),
     "db": Noun("db", "app", "The database."),

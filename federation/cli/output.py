@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 OK, FAILED, USAGE, FINDINGS, STOPPED = 0, 1, 2, 3, 130
-IDS = frozenset({"id", "client_id", "token_id"})
+IDS = frozenset({"id", "client_id", "token_id", "thumbprint"})
 UNLIMITED = 1_000_000
 NOT_CONFIRMED = "NOT_CONFIRMED"
 

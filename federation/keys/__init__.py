@@ -21,13 +21,19 @@ from federation.keys.jose import (
     unb64,
     verify,
 )
-from federation.keys.node import NodeKeys, create_keys, generate_keys, load_keys, rotate_tokens
+from federation.keys.node import Earlier, KeyFile, Keys, NodeKeys, create_keys, generate_keys, load_keys
+from federation.keys.ring import KeyRing
+from federation.keys.rotation import replace_key, rotate_tokens
 from federation.keys.spoken import digits, words, words_match
 
 __all__ = [
     "ALGORITHMS",
+    "Earlier",
     "Jws",
+    "KeyFile",
     "KeyRefused",
+    "KeyRing",
+    "Keys",
     "NodeKeys",
     "PublicKey",
     "SignatureRefused",
@@ -42,6 +48,7 @@ __all__ = [
     "public_key",
     "public_keys",
     "read_jws",
+    "replace_key",
     "rotate_tokens",
     "sign",
     "sign_assertion",

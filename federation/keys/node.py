@@ -1,14 +1,17 @@
 """The keys of one node, in HOME/keys, each in a file of mode 0600 that nobody else may read.
 
-A key is never overwritten, printed or logged; a file that others can read stops the start.
+A file holds a key and the public halves of those that it replaced, so that one step puts another in force, whole. A key
+is never printed or logged; a file that others can read stops the start.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import orjson
 
@@ -17,30 +20,90 @@ from federation.keys.jose import KeyRefused, PublicKey, SigningKey, generate_key
 from federation.world import World
 
 NAMES = ("provenance", "tokens", "peer")
-RETIRED_SECONDS = 3600
-"""How long the public half of a replaced token key stays known: longer than any token lives."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A key that was replaced: from when to when it was in force, up to when what it signed counts (seconds since
+    1970), and the statement with which it handed over to the next; None where it did not."""
+
+    key: PublicKey
+    since: int
+    replaced: int
+    until: int
+    handover: str | None = None
 
 
 @dataclass(frozen=True)
 class NodeKeys:
     """`provenance` signs what the node originates, `tokens` its access tokens, `peer` its client assertions and
-    invitations; `secret` is what cursors, nonces and pairwise ids derive from. `retired` are replaced token keys with
-    the second (since 1970) up to which they verify."""
+    invitations; `secret` is what cursors, nonces and pairwise ids derive from. `since` is when each came into force and
+    `earlier` what it replaced, the oldest first."""
 
     provenance: SigningKey
     tokens: SigningKey
     peer: SigningKey
     secret: bytes = field(repr=False)
-    retired: tuple[tuple[PublicKey, int], ...] = ()
+    since: Mapping[str, int] = field(default_factory=dict)
+    earlier: Mapping[str, tuple[Earlier, ...]] = field(default_factory=dict)
+
+    @property
+    def in_force(self) -> NodeKeys:
+        """These keys: where a ring is asked for, keys that nobody replaces are one."""
+        return self
+
+    @property
+    def first(self) -> PublicKey:
+        """The first provenance key, which the node is known by."""
+        return next((each.key for each in self.earlier.get("provenance", ())), self.provenance.public)
 
     @property
     def origin(self) -> str:
-        """The node's name as an origin: the RFC 7638 thumbprint of its provenance key."""
-        return self.provenance.thumbprint
+        """The node's name as an origin: the RFC 7638 thumbprint of its first provenance key."""
+        return self.first.thumbprint
 
     def token_keys(self, now: int) -> tuple[PublicKey, ...]:
-        """What access tokens of this node may be signed with: the present key, and retired ones not yet over."""
-        return (self.tokens.public, *(key for key, until in self.retired if until > now))
+        """What access tokens of this node may be signed with: the present key, and earlier ones not yet over."""
+        return (self.tokens.public, *(each.key for each in self.earlier.get("tokens", ()) if each.until > now))
+
+    def handovers(self, name: str) -> tuple[str, ...]:
+        """The statements that lead to the present key of that name without a gap, the oldest first."""
+        found: tuple[str, ...] = ()
+        for each in self.earlier.get(name, ()):
+            found = () if each.handover is None else (*found, each.handover)
+        return found
+
+
+class Keys(Protocol):
+    """Where the keys in force are asked for: a ring, or keys that nobody replaces."""
+
+    @property
+    def in_force(self) -> NodeKeys:
+        """The keys as they are now. Who needs two that belong together asks once."""
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """What the file of one key holds."""
+
+    key: SigningKey
+    since: int
+    earlier: tuple[Earlier, ...] = ()
+
+    def content(self) -> bytes:
+        """The bytes of the file: the private key, and the public halves of the earlier ones."""
+        before = [
+            {
+                "jwk": dict(each.key.jwk),
+                "since": each.since,
+                "replaced": each.replaced,
+                "until": each.until,
+                "handover": each.handover,
+            }
+            for each in self.earlier
+        ]
+        said = {"kid": self.key.thumbprint, "alg": self.key.algorithm, "use": "sig", "since": self.since}
+        return orjson.dumps(dict(self.key.jwk) | said | ({"earlier": before} if before else {}))
 
 
 def generate_keys(world: World, subject: str) -> NodeKeys:
@@ -55,50 +118,75 @@ def create_keys(home: Path, world: World, subject: str = "") -> NodeKeys:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = generate_keys(world, subject or home.name)
     for name in NAMES:
-        _write_new(directory / f"{name}.jwk", _file_of(getattr(fresh, name)))
-    _write_new(directory / "secret", fresh.secret.hex().encode())
+        write_new(key_path(home, name), KeyFile(getattr(fresh, name), world.timestamp()).content())
+    write_new(directory / "secret", fresh.secret.hex().encode())
     return load_keys(home, world)
 
 
 def load_keys(home: Path, world: World) -> NodeKeys:
     """Read the node's keys. Raises SettingsInvalid if one is missing, broken, or readable by others."""
-    directory = home / "keys"
-    deterministic = world.seed is not None
+    files = {name: load_key_file(home, world, name) for name in NAMES}
+    path = home / "keys" / "secret"
     try:
-        provenance, tokens, peer = (signing_key(_jwk_in(directory / f"{name}.jwk"), deterministic) for name in NAMES)
-        secret = bytes.fromhex(_read_private(directory / "secret").decode())
-        old = [_jwk_in(path) for path in sorted(directory.glob("*.retired"))]
-        retired = tuple((public_key(jwk), int(str(jwk.get("exp")))) for jwk in old)
-    except (KeyRefused, ValueError) as broken:
-        raise SettingsInvalid(f"A key in {directory} is broken; restore it from a backup.") from broken
+        secret = bytes.fromhex(_read_private(path).decode())
+    except ValueError:
+        secret = b""
     if len(secret) != 32:
-        raise SettingsInvalid(f"The secret in {directory} is broken; restore it from a backup.")
-    return NodeKeys(provenance, tokens, peer, secret, retired)
+        raise _broken(path)
+    provenance, tokens, peer = (files[name].key for name in NAMES)
+    since = {name: each.since for name, each in files.items()}
+    return NodeKeys(provenance, tokens, peer, secret, since, {name: each.earlier for name, each in files.items()})
 
 
-def rotate_tokens(home: Path, world: World) -> NodeKeys:
-    """Replace the key that signs access tokens; tokens signed with the old one stay valid until they expire."""
-    directory = home / "keys"
-    old = load_keys(home, world).tokens
-    jwk = {**old.public_jwk, "exp": world.timestamp() + RETIRED_SECONDS}
-    _write_new(directory / f"tokens-{old.thumbprint}.retired", orjson.dumps(jwk))
-    fresh = generate_key("ES256", world, f"{old.thumbprint}/tokens")
-    next_file = directory / ".tokens.next"
-    next_file.unlink(missing_ok=True)
-    _write_new(next_file, _file_of(fresh))
-    os.replace(next_file, directory / "tokens.jwk")
-    _sync_directory(directory)
-    return load_keys(home, world)
+def key_path(home: Path, name: str) -> Path:
+    """Where a key is kept."""
+    return home / "keys" / f"{name}.jwk"
 
 
-def _file_of(key: SigningKey) -> bytes:
-    return orjson.dumps(dict(key.jwk) | {"kid": key.thumbprint, "alg": key.algorithm, "use": "sig"})
+def load_key_file(home: Path, world: World, name: str) -> KeyFile:
+    """One key and those that it replaced. Raises SettingsInvalid if it is missing, broken, or readable by others."""
+    path = key_path(home, name)
+    raw = _read_private(path)
+    try:
+        told = orjson.loads(raw)
+        earlier = tuple(map(_earlier, told.get("earlier", ())))
+        return KeyFile(signing_key(told, world.seed is not None), int(told.get("since", 0)), earlier)
+    except (KeyRefused, ValueError, TypeError, KeyError, AttributeError) as broken:
+        raise _broken(path) from broken
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def _earlier(told: Mapping[str, Any]) -> Earlier:
+    since, replaced, until = (int(told[name]) for name in ("since", "replaced", "until"))
+    handover = told["handover"]
+    return Earlier(public_key(told["jwk"]), since, replaced, until, None if handover is None else str(handover))
+
+
+def _broken(path: Path) -> SettingsInvalid:
+    return SettingsInvalid(f"The key {path} is broken; restore it from a backup.")
+
+
+def write_new(path: Path, content: bytes) -> None:
     """Write a file of mode 0600 whole or not at all; an existing one is left alone."""
     if path.exists():
         return
+    temporary = _written_beside(path, content)
+    try:
+        os.link(temporary, path)  # unlike rename, a link never replaces what another process has just made
+    except FileExistsError:
+        return
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def write_over(path: Path, content: bytes) -> None:
+    """Put a file of mode 0600 in the place of what is there, in one step: whoever reads finds one or the other."""
+    temporary = _written_beside(path, content)
+    os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+def _written_beside(path: Path, content: bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -106,16 +194,14 @@ def _write_new(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)  # unlike rename, a link never replaces what another process has just made
-        except FileExistsError:
-            return
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+        raise
+    return temporary
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Have the names in a directory on the disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -138,16 +224,6 @@ def _read_private(path: Path) -> bytes:
             raise SettingsInvalid(f"The key {path} is not a plain file.")
         if state.st_mode & 0o077:
             raise SettingsInvalid(f"The key {path} can be read by others; run: chmod 600 {path}")
-        return os.read(descriptor, 65_536)
+        return os.read(descriptor, 262_144)
     finally:
         os.close(descriptor)
-
-
-def _jwk_in(path: Path) -> dict[str, object]:
-    try:
-        jwk = orjson.loads(_read_private(path))
-    except orjson.JSONDecodeError as broken:
-        raise SettingsInvalid(f"The key {path} is broken; restore it from a backup.") from broken
-    if not isinstance(jwk, dict):
-        raise SettingsInvalid(f"The key {path} is broken; restore it from a backup.")
-    return jwk

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from threading import Lock
@@ -56,18 +56,24 @@ class _Server:
 
 
 class PeerSession:
-    """Requests to peers in the name of this node. Thread-safe. `key` authenticates it (its `peer` key), `client_id` is
-    its issuer URL; proofs are made with a key of this process alone."""
+    """Requests to peers in the name of this node. Thread-safe. `key` authenticates it (its `peer` key or what gives the
+    one in force), `client_id` is its issuer URL; proofs are made with a key of this process alone."""
 
-    def __init__(self, outbound: Outbound, key: SigningKey, client_id: str, world: World) -> None:
+    def __init__(
+        self, outbound: Outbound, key: SigningKey | Callable[[], SigningKey], client_id: str, world: World
+    ) -> None:
         self._outbound = outbound
-        self._key = key
+        self._key_in_force = (lambda: key) if isinstance(key, SigningKey) else key
         self._client_id = client_id
         self._world = world
         self._proof_key = generate_key("ES256", world, f"{client_id} proofs")
         self._servers: dict[str, _Server] = {}
         self._lock = Lock()
         self._count = 0
+
+    @property
+    def _key(self) -> SigningKey:
+        return self._key_in_force()
 
     def clock_offset(self, issuer: str) -> int:
         """Seconds by which the peer's clock was ahead of this one when it last mattered; 0 if it never did."""

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from federation.keys import NodeKeys, PublicKey, public_keys
+from federation.keys import Keys, NodeKeys, PublicKey, public_keys
 from federation.oauth.spent import SpentIdentifiers, boot_id
 from federation.policies.tiers import NEVER_FOR_PEERS, closure
 from federation.policies.viewer import Agreement, ViewerKind
@@ -62,10 +62,10 @@ def first_of(*sources: Clients) -> Clients:
 @dataclass(frozen=True)
 class Realm:
     """One node as issuer and resource. `url` is the configured origin, never taken from a request; `scopes` are all
-    that exist here."""
+    that exist here; `ring` gives the keys in force."""
 
     url: str
-    keys: NodeKeys
+    ring: Keys
     database: Database
     world: World
     clients: Clients
@@ -79,6 +79,11 @@ class Realm:
         boot = boot_id(self.database, self.world)
         object.__setattr__(self, "nonce_secret", hmac.digest(self.keys.secret, b"nonce\0" + boot, "sha256"))
         object.__setattr__(self, "flush_proofs", not boot)
+
+    @property
+    def keys(self) -> NodeKeys:
+        """The node's keys in force. Who needs two that belong together asks once."""
+        return self.ring.in_force
 
     @property
     def audience(self) -> str:

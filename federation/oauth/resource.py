@@ -54,6 +54,7 @@ class ResourceServer:
         self._realm = realm
         self._anonymous = anonymous(public_scopes)
         self._verified: OrderedDict[bytes, AccessToken] = OrderedDict()
+        self._verified_by = realm.keys
         self._lock = Lock()
 
     def authenticate(self, headers: RawHeaders, method: str, url: str) -> Viewer:
@@ -129,8 +130,11 @@ class ResourceServer:
         )
 
     def _verify(self, token: str) -> AccessToken:
-        digest = hashlib.sha256(token.encode()).digest()
+        digest, keys = hashlib.sha256(token.encode()).digest(), self._realm.keys
         with self._lock:
+            if keys is not self._verified_by:  # what an earlier key signed may count no longer
+                self._verified.clear()
+                self._verified_by = keys
             known = self._verified.get(digest)
             if known is not None:
                 self._verified.move_to_end(digest)
@@ -138,7 +142,8 @@ class ResourceServer:
             return known
         claims = read_token(self._realm, token)
         with self._lock:
-            self._verified[digest] = claims
+            if keys is self._verified_by:
+                self._verified[digest] = claims
             if len(self._verified) > CACHED:
                 self._verified.popitem(last=False)
         return claims

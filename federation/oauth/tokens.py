@@ -47,7 +47,8 @@ def mint(realm: Realm, client_id: str, scopes: tuple[str, ...], jkt: str, chance
         "scope": " ".join(scopes),
         "cnf": {"jkt": jkt},
     }
-    return sign(realm.keys.tokens, {"typ": "at+jwt", "kid": realm.keys.tokens.thumbprint}, claims)
+    key = realm.keys.tokens
+    return sign(key, {"typ": "at+jwt", "kid": key.thumbprint}, claims)
 
 
 def read_token(realm: Realm, token: str) -> AccessToken:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, or_, select, upd
 
 from federation import keys
 from federation.errors import BadInput, Conflict, FederationError, Unavailable
-from federation.keys import NodeKeys, PublicKey, SignatureRefused, b64
+from federation.keys import Keys, NodeKeys, PublicKey, SignatureRefused, b64
 from federation.outbound import Outbound
 from federation.peers import agreements, state
 from federation.peers.agreements import PEERS, Partner
@@ -42,11 +42,16 @@ _ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 @dataclass(frozen=True)
 class Self:
-    """This node as it presents itself to another: name, issuer (its URL) and keys."""
+    """This node as it presents itself to another: name, issuer (its URL) and the keys in force."""
 
     name: str
     issuer: str
-    keys: NodeKeys
+    ring: Keys
+
+    @property
+    def keys(self) -> NodeKeys:
+        """The node's keys in force. Who needs two that belong together asks once."""
+        return self.ring.in_force
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,8 @@ def _of_the_node(run: Run) -> None:
     run("config", "show", "--origin", says=["place_k", run.stage.node.settings.url])
     run("config", "show", "--json", says="place_k")
     run("db", "check", says="as they should be")
+    run("keys", "list", says=["tokens", "provenance", "peer"])
+    run("keys", "list", "--json", says="thumbprint")
     run("schema", "print", says=["type Resource", "requiresScopes"])
     run("schema", "print", "--federated", "--no-directives", says="type Resource")
     run("doctor", says=["peer-unverified", "NOT_VERIFIED"], codes=(3,))
@@ -188,6 +190,7 @@ def drive_writing(run: Run, other: Node) -> None:
     _writes_records(run)
     _writes_access(run)
     _writes_peers(run, other)
+    _writes_keys(run)
     tighter = run.path("tighter.toml")
     tighter.write_text(TIGHTER)
     run("policy", "apply", tighter, "--yes", says="in force")
@@ -220,6 +223,12 @@ def _writes_access(run: Run) -> None:
     run("client", "revoke", made["client_id"], "--yes", says="revoked")
     issued = run("token", "issue", "a person", "--scopes", "resource:open", "--json", says="token").json()
     run("token", "revoke", issued["token_id"], says="revoked")
+
+
+def _writes_keys(run: Run) -> None:
+    run("keys", "rotate", "tokens", "--dry-run", says="tokens")
+    run("keys", "rotate", "tokens", "--yes", says="now")
+    run("keys", "rotate", "nobody", "--yes", codes=(1,), says="BAD_INPUT")
 
 
 def _writes_peers(run: Run, other: Node) -> None:
