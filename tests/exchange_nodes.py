@@ -19,9 +19,9 @@ from federation.audit import Ledger
 from federation.errors import FederationError
 from federation.gate import Gate
 from federation.intake import Intake
-from federation.keys import generate_keys
+from federation.keys import NodeKeys, create_keys, generate_keys, rotate_tokens
 from federation.outbound import StreamedResponse
-from federation.peers import agreements, serve, trust
+from federation.peers import agreements, origins, serve, trust
 from federation.peers.holding import Holding
 from federation.peers.pull import Puller
 from federation.peers.serve import Source
@@ -129,6 +129,13 @@ class Session:
         return self._net.stream(self._me, issuer, scopes, path, more["content"])
 
 
+class Ring:
+    """The keys in force of a node of a test."""
+
+    def __init__(self, keys: NodeKeys) -> None:
+        self.in_force = keys
+
+
 class Node:
     """One node of a test."""
 
@@ -136,9 +143,20 @@ class Node:
         self.name, self.net, self.file = name, net, Path(place)
         self.url = f"sqlite:///{place}" if isinstance(place, Path) else place
         self.world = World(clock, seed=name.encode().ljust(32, b"."))
-        self.me = Self(name, f"https://{name}.example", generate_keys(World(clock, name.encode().ljust(32)), name))
+        self.ring = Ring(generate_keys(self._maker(), name))
+        self.me = Self(name, f"https://{name}.example", self.ring)
         self.max_hops = max_hops
         self.open()
+
+    def _maker(self) -> World:
+        return World(self.world.now, self.name.encode().ljust(32))
+
+    def rotate(self, name: str, home: Path, **more: Any) -> NodeKeys:
+        """Replace a key of the node, by way of files in `home`."""
+        rotations = {"provenance": origins.rotate_provenance, "tokens": rotate_tokens}
+        create_keys(home, self._maker(), self.name)
+        self.ring.in_force = rotations[name](home, self._maker(), **more)
+        return self.ring.in_force
 
     def open(self) -> None:
         """Start, or start again after `stop`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from functools import cache
@@ -16,6 +17,7 @@ from federation.peers.provenance_packed import pack, store, unpack, unstore
 from federation.peers.provenance_text import to_texts, verify_text
 from federation.peers.verified import VerifiedSignatures
 from federation.policies.tiers import Tier
+from federation.storage.items import signer
 
 NOW = 1_800_000_000
 SECRET = b"s" * 32
@@ -208,14 +210,14 @@ def test_a_signature_for_ever_is_refused():
 
 
 def test_verified_signatures_are_not_verified_twice_but_still_end():
-    known = VerifiedSignatures(size=1)
+    known, author = VerifiedSignatures(size=1), origins.origin_of("river", key().public_jwk)
     packed = pack(issued())
-    known.check(packed, VALUES, version(), key().public, NOW)
-    known.check(packed, VALUES, version(), key().public, NOW)
+    known.check(packed, VALUES, version(), author, NOW)
+    known.check(packed, VALUES, version(), author, NOW)
     with pytest.raises(ProvenanceInvalid):
-        known.check(packed, {**VALUES, "response_hours.exact": 1}, version(), key().public, NOW)
+        known.check(packed, {**VALUES, "response_hours.exact": 1}, version(), author, NOW)
     with pytest.raises(ProvenanceInvalid):
-        known.check(packed, VALUES, version(), key().public, pv.expiry(NOW))
+        known.check(packed, VALUES, version(), author, pv.expiry(NOW))
 
 
 def test_only_values_that_the_signature_covers_are_provable():
@@ -282,6 +284,53 @@ def test_a_key_handed_over_speaks_for_its_origin():
     assert origins.newer(origin, older) is origin
 
 
+def test_a_replaced_key_counts_for_what_it_could_have_signed_before_and_no_other():
+    first, second = key(), key("second")
+    said = origins.hand_over(first.thumbprint, first.signature, second.public_jwk, pv.expiry(NOW))
+    author, known = origins.origin_of("river", first.public_jwk, [said]), VerifiedSignatures()
+    kept = known.check(pack(issued()), VALUES, version(), author, NOW)
+    assert (signer(kept), unstore(kept)) == (0, issued())
+    anew = pv.issue(version(), VALUES, second.signature, SECRET, pv.expiry(NOW))
+    kept = known.check(pack(anew), VALUES, version(), author, NOW)
+    assert (signer(kept), unstore(kept)) == (1, anew)
+    later = pv.expiry(NOW) + pv.PERIOD_SECONDS
+    stolen = pv.issue(version(), VALUES, first.signature, SECRET, later)
+    with pytest.raises(ProvenanceInvalid):
+        known.check(pack(stolen), VALUES, version(), author, NOW + pv.PERIOD_SECONDS)
+    leaked = origins.origin_of(
+        "river", first.public_jwk, [origins.hand_over(first.thumbprint, first.signature, second.public_jwk, 0)]
+    )
+    with pytest.raises(ProvenanceInvalid):
+        VerifiedSignatures().check(pack(issued()), VALUES, version(), leaked, NOW)
+
+
+def test_a_bad_signature_is_tried_with_few_keys_however_long_the_line_is():
+    line = [key(), *(key(f"k{n}") for n in range(8))]
+    said = [
+        origins.hand_over(key().thumbprint, old.signature, new.public_jwk, pv.expiry(NOW))
+        for old, new in itertools.pairwise(line)
+    ]
+    author = origins.origin_of("river", key().public_jwk, said)
+    assert [each.number for each in author.signers(pv.expiry(NOW))] == [8, 7, 6, 5]
+
+
+@pytest.mark.parametrize("until", [-1, 2**40, "1", None, True, 1.5])
+def test_a_hand_over_that_does_not_say_up_to_when_the_old_key_counts_is_refused(until):
+    said = origins.hand_over(key().thumbprint, key().signature, key("second").public_jwk, until)
+    with pytest.raises(ProvenanceInvalid):
+        origins.origin_of("river", key().public_jwk, [said])
+
+
+def test_a_line_that_leads_back_to_a_replaced_key_or_is_too_long_is_refused():
+    first, second = key(), key("second")
+    there = origins.hand_over(first.thumbprint, first.signature, second.public_jwk)
+    back = origins.hand_over(first.thumbprint, second.signature, first.public_jwk)
+    with pytest.raises(ProvenanceInvalid):
+        origins.origin_of("river", first.public_jwk, [there, back])
+    with pytest.raises(ProvenanceInvalid):
+        origins.origin_of("river", first.public_jwk, [there] * 33)
+
+
 def test_a_hand_over_by_anybody_else_is_refused():
     first, thief = key(), key("thief")
     forged = origins.hand_over(first.thumbprint, thief.signature, thief.public_jwk)
@@ -302,7 +351,7 @@ def test_hand_overs_that_fork_are_refused():
         )
         for name in ("second", "third")
     ]
-    with pytest.raises(ProvenanceInvalid):
+    with pytest.raises(origins.Forked):
         origins.newer(*forks)
 
 

@@ -14,12 +14,14 @@ from federation.errors import BadInput
 from federation.keys import NodeKeys, rotate_tokens
 from federation.keys.node import NAMES
 from federation.node import Node
+from federation.peers import origins
 
 app = typer.Typer(no_args_is_help=True, help="The node's own keys.")
 
 Rotate = Callable[[Node, bool], NodeKeys]
 
 ROTATES: Mapping[str, Rotate] = {
+    "provenance": lambda node, leaked: origins.rotate_provenance(node.settings.home, node.world, leaked=leaked),
     "tokens": lambda node, leaked: rotate_tokens(node.settings.home, node.world, leaked=leaked),
 }
 """How the key of each name is replaced; told whether the old one is in other hands."""

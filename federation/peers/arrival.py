@@ -12,7 +12,7 @@ from typing import Any
 from federation.errors import BadInput, FederationError
 from federation.peers import origins
 from federation.peers import provenance as pv
-from federation.peers.origins import Origin
+from federation.peers.origins import Forked, Origin
 from federation.peers.provenance import ProvenanceInvalid, Version
 from federation.peers.verified import VerifiedSignatures
 from federation.policies.catalogue import PAIRWISE_TYPES
@@ -20,7 +20,7 @@ from federation.policies.terms import Terms
 from federation.policies.tiers import SCOPED_TIERS, Tier
 from federation.records.base import RecordType
 from federation.storage.ids import parse_wire_id
-from federation.storage.items import Gone, Poison, Put
+from federation.storage.items import FORKED, Gone, Poison, Put
 from federation.storage.revisions import Revisions
 
 MAX_PATH = 16
@@ -62,6 +62,8 @@ class Arrival:
             arrived = origins.from_item(item)
             known = self.origins.get(arrived.thumbprint) or self.house.known_origin(arrived.thumbprint)
             self.origins[arrived.thumbprint] = origins.newer(known, arrived)
+        except Forked:
+            raise Poison(FORKED, "", arrived.thumbprint) from None
         except ProvenanceInvalid:
             raise Poison("bad_origin") from None
 
@@ -180,7 +182,7 @@ class Arrival:
         author = self.origins.get(version.origin) or self.house.known_origin(version.origin)
         if author is None:
             raise Poison("unknown_origin")
-        return self.house.verified.check(packed, signed, version, author.key, self.house.now)
+        return self.house.verified.check(packed, signed, version, author, self.house.now)
 
 
 def _revisions(told: Any) -> Revisions:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from federation.errors import BadInput
 from federation.gate import Item
+from federation.keys import NodeKeys
 from federation.peers import origins
 from federation.peers import provenance as pv
 from federation.peers.origins import Origin
@@ -48,10 +49,14 @@ class Dresser:
     max_hops: int
     now: int
     reader: str
+    keys: NodeKeys = field(init=False)
     _told: set[str] = field(default_factory=set)
     _own: dict[str, tuple[Terms, SignedTerms]] = field(default_factory=dict)
     _received: dict[int, tuple[Terms, SignedTerms] | None] = field(default_factory=dict)
     _origins: dict[int, Origin | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.keys = self.me.keys  # one answer is signed by one key, which its line of the origin ends in
 
     def dress(self, conn: Connection, items: Sequence[Item]) -> list[bytes]:
         """The lines of these items, with lines of origins and terms before their first use in the answer."""
@@ -81,7 +86,7 @@ class Dresser:
     def _own_item(self, item: Item) -> list[bytes]:
         terms, form = self._terms(item.type)
         lines = self._introduce(self._myself(), terms)
-        text = item.line.replace('"path":[]', f'"T":"{terms.hash}","path":["{self.me.keys.origin}"]', 1)
+        text = item.line.replace('"path":[]', f'"T":"{terms.hash}","path":["{self.keys.origin}"]', 1)
         if terms.relay:
             packed = self._signature(item, orjson.loads(item.line), form)
             if packed is not None:
@@ -94,13 +99,13 @@ class Dresser:
         shown = pv.signed_values(body["v"], form)
         if body["h"] > Tier.COMMUNITY or not shown:
             return None
-        version = Version(self.me.keys.origin, item.type, item.id, tuple(body["r"]), body["h"], form)
-        sign = partial(self.me.keys.provenance.signature, repeatable=True)
-        return pack(pv.issue(version, shown, sign, self.me.keys.secret, pv.expiry(self.now)))
+        version = Version(self.keys.origin, item.type, item.id, tuple(body["r"]), body["h"], form)
+        sign = partial(self.keys.provenance.signature, repeatable=True)
+        return pack(pv.issue(version, shown, sign, self.keys.secret, pv.expiry(self.now)))
 
     def _myself(self) -> Origin:
         if 0 not in self._origins:
-            self._origins[0] = origins.origin_of(self.me.name, self.me.keys.provenance.public_jwk)
+            self._origins[0] = origins.own_origin(self.me.name, self.keys)
         return self._origins[0]  # type: ignore[return-value]
 
     # Records of others
@@ -144,7 +149,7 @@ class Dresser:
         restricted = pv.restrict(provenance, values, form)
         signed = max(restricted.tiers)
         passed = body | {
-            "path": [*body["path"], self.me.keys.origin],
+            "path": [*body["path"], self.keys.origin],
             "r": [told if tier <= signed else 0 for tier, told in zip(SCOPED_TIERS, body["r"], strict=True)],
             "v": nested,
             "sd": pack(restricted),

@@ -6,6 +6,7 @@ It must never store what was not checked, and after withdrawals leaves no byte o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from federation.errors import BadInput, Unavailable
 from federation.intake import Accepted, Intake
 from federation.peers import origins, state
 from federation.peers.arrival import Arrival
-from federation.peers.origins import Origin
+from federation.peers.origins import Forked, Origin
 from federation.peers.provenance import ProvenanceInvalid
 from federation.peers.provenance_packed import expires_of
 from federation.policies.terms import Terms
@@ -45,11 +46,7 @@ class Holding:
     def known_origin(self, thumbprint: str) -> Origin | None:
         """The key of an origin as it was last told here, with its hand-overs."""
         with self._database.read() as conn:
-            row = peering.origin_row(conn, thumbprint=thumbprint)
-        try:
-            return None if row is None else origins.stored(row.name, row.jwk, row.handovers)
-        except ProvenanceInvalid:
-            return None
+            return _known(conn, thumbprint)
 
     def known_terms(self, type_key: str, origin: str, hash: str) -> Terms | None:
         """Terms that an origin's records of a type came under before."""
@@ -77,7 +74,7 @@ class Holding:
         """Store and remove in the caller's transaction. Where something left or was replaced, the files have to be
         cleaned afterwards: that is written down in the same transaction, so that a crash does not forget it."""
         for thumbprint in sorted({put.origin for put in puts} & arrival.origins.keys()):
-            told = arrival.origins[thumbprint]
+            told = _newest(conn, arrival.origins[thumbprint])
             self._intake.accept_origin(conn, thumbprint, told.name, told.jwk, told.handovers)
         before = peering.count_held(conn, pid, [(put.type, put.id) for put in puts])
         accepted = self._intake.accept(conn, pid, puts, gone)
@@ -154,3 +151,20 @@ class Holding:
             state.set_meta(conn, state.ERASE_DUE, None)
             state.set_meta(conn, state.ERASED_AT, str(now))
         return True
+
+
+def _known(conn: Connection, thumbprint: str) -> Origin | None:
+    row = peering.origin_row(conn, thumbprint=thumbprint)
+    try:
+        return None if row is None else origins.stored(row.name, row.jwk, row.handovers)
+    except ProvenanceInvalid:
+        return None
+
+
+def _newest(conn: Connection, told: Origin) -> Origin:
+    """An origin with the longest line that is known by now: another pull may have brought more of it meanwhile."""
+    known = _known(conn, told.thumbprint)
+    try:
+        return replace(origins.newer(known, told), name=told.name)
+    except Forked:
+        return known or told

@@ -7,28 +7,59 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from federation.keys import KeyRefused, PublicKey, b64, public_key
+from federation.errors import Conflict
+from federation.keys import KeyFile, KeyRefused, NodeKeys, PublicKey, SigningKey, b64, public_key, replace_key
 from federation.peers import provenance as pv
 from federation.peers.provenance import ProvenanceInvalid, Sign
+from federation.world import World
 
 MAX_HANDOVERS = 32
+EARLIER_KEYS = 3
+"""How many replaced keys a signature is tried with at most: keys do not change faster than signatures end."""
 LONGEST_NAME = 80
 _HEADER = b64(b'{"alg":"ES256","typ":"handover+jwt"}')
 
 
+class Forked(ProvenanceInvalid):
+    """Two hand-overs of one origin contradict each other: somebody else holds one of its keys."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key of an origin: its place in the line, and the last end of a signature that it could have made before it was
+    replaced (seconds since 1970); None for the key in force."""
+
+    number: int
+    key: PublicKey
+    until: int | None
+
+
 @dataclass(frozen=True)
 class Origin:
-    """An origin's thumbprint, its first public key as a JWK, the hand-over statements since, and the key in force."""
+    """An origin's thumbprint, its first public key as a JWK, the hand-over statements since, and its keys, the first
+    one first."""
 
     thumbprint: str
     name: str
     jwk: Mapping[str, str]
     handovers: tuple[str, ...]
-    key: PublicKey
+    keys: tuple[Signer, ...]
+
+    @property
+    def key(self) -> PublicKey:
+        """The key in force."""
+        return self.keys[-1].key
+
+    def signers(self, expires: int) -> tuple[Signer, ...]:
+        """Whose signature with this end may count: the key in force, then those replaced after they could make it."""
+        earlier = self.keys[-2 : -2 - EARLIER_KEYS : -1]
+        return (self.keys[-1], *(each for each in earlier if each.until is not None and expires <= each.until))
 
 
 def plain_name(name: str) -> str:
@@ -50,11 +81,32 @@ def load_key(jwk: Mapping[str, Any]) -> PublicKey:
     return key
 
 
-def hand_over(origin: str, sign: Sign, next_jwk: Mapping[str, Any]) -> str:
-    """A statement, signed by the key in force, that the origin's next key is `next_jwk` (public part only)."""
-    body = {"iss": origin, "next": dict(load_key(next_jwk).jwk)}
+def hand_over(origin: str, sign: Sign, next_jwk: Mapping[str, Any], until: int = 0) -> str:
+    """A statement, signed by the key in force, that the origin's next key is `next_jwk` (public part only), and that
+    the old one made no signature that ends after `until`: later ones are somebody else's. It tells no other time."""
+    body = {"iss": origin, "next": dict(load_key(next_jwk).jwk), "until": until}
     message = f"{_HEADER}.{b64(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))}"
     return f"{message}.{b64(sign(message.encode()))}"
+
+
+def rotate_provenance(home: Path, world: World, *, leaked: bool = False) -> NodeKeys:
+    """Replace the key that signs what the node originates; the node stays the same origin. What the old key signed
+    before counts until it ends; with `leaked`, nothing of it does. Raises Conflict after 32 hand-overs, which is as far
+    as others follow."""
+    until = 0 if leaked else pv.expiry(world.timestamp())
+
+    def stated(file: KeyFile, fresh: SigningKey) -> str:
+        if len(file.earlier) >= MAX_HANDOVERS:
+            raise Conflict(f"The provenance key was replaced {MAX_HANDOVERS} times; others would not follow once more.")
+        origin = next((each.key for each in file.earlier), file.key.public).thumbprint
+        return hand_over(origin, partial(file.key.signature, repeatable=True), fresh.public_jwk, until)
+
+    return replace_key(home, world, "provenance", stated, until)
+
+
+def own_origin(name: str, keys: NodeKeys) -> Origin:
+    """This node as an origin."""
+    return origin_of(name, dict(keys.first.jwk), keys.handovers("provenance"))
 
 
 def origin_of(name: str, jwk: Mapping[str, Any], handovers: Sequence[str] = ()) -> Origin:
@@ -67,12 +119,18 @@ def origin_of(name: str, jwk: Mapping[str, Any], handovers: Sequence[str] = ()) 
     thumbprint, key = first.thumbprint, first
     if len(handovers) > MAX_HANDOVERS:
         raise ProvenanceInvalid("An origin has more hand-over statements than are read.")
+    found: list[Signer] = []
     for statement in handovers:
-        key = _next_key(thumbprint, key, statement)
-    return Origin(thumbprint, plain_name(name) or thumbprint[:8], dict(first.jwk), tuple(handovers), key)
+        following, until = _next_key(thumbprint, key, statement)
+        found.append(Signer(len(found), key, until))
+        key = following
+    if len({each.key.thumbprint for each in found} | {key.thumbprint}) <= len(found):
+        raise ProvenanceInvalid("A hand-over leads back to a key that was replaced.")
+    line = (*found, Signer(len(found), key, None))
+    return Origin(thumbprint, plain_name(name) or thumbprint[:8], dict(first.jwk), tuple(handovers), line)
 
 
-def _next_key(origin: str, key: PublicKey, statement: str) -> PublicKey:
+def _next_key(origin: str, key: PublicKey, statement: str) -> tuple[PublicKey, int]:
     parts = statement.split(".") if isinstance(statement, str) and len(statement) < 4096 else []
     if len(parts) != 3 or parts[0] != _HEADER:
         raise ProvenanceInvalid("A hand-over statement has an unknown form.")
@@ -80,22 +138,24 @@ def _next_key(origin: str, key: PublicKey, statement: str) -> PublicKey:
         raise ProvenanceInvalid("A hand-over statement is not signed by the key before it.")
     try:
         body = orjson.loads(pv.unb64(parts[1]))
-        said, following = body["iss"], body["next"]
+        said, following, until = body["iss"], body["next"], body["until"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         raise ProvenanceInvalid("A hand-over statement lacks its origin or its key.") from None
     if said != origin or not isinstance(following, dict):
         raise ProvenanceInvalid("A hand-over statement speaks of another origin.")
-    return load_key(following)
+    if type(until) is not int or not 0 <= until < 2**40:
+        raise ProvenanceInvalid("A hand-over statement does not say up to when the old key counts.")
+    return load_key(following), until
 
 
 def newer(known: Origin | None, arrived: Origin) -> Origin:
-    """The one with more hand-overs, of two accounts of the same origin. Raises ProvenanceInvalid where they fork:
+    """The one with more hand-overs, of two accounts of the same origin. Raises Forked where they contradict each other:
     then somebody holds an old key, and nothing new is believed."""
     if known is None:
         return arrived
     shorter, longer = sorted((known, arrived), key=lambda origin: len(origin.handovers))
     if known.thumbprint != arrived.thumbprint or longer.handovers[: len(shorter.handovers)] != shorter.handovers:
-        raise ProvenanceInvalid("Two hand-overs of one origin contradict each other.")
+        raise Forked("Two hand-overs of one origin contradict each other.")
     return longer if len(longer.handovers) > len(known.handovers) else known
 
 

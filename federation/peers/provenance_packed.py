@@ -20,6 +20,7 @@ from federation.peers.provenance import (
     unb64,
 )
 from federation.policies.tiers import Tier
+from federation.storage.items import FORM_BITS
 
 SIGNATURE_BYTES = 64
 MOST_DIGESTS = 255
@@ -31,13 +32,14 @@ def pack(provenance: Provenance) -> str:
     return b64(_pack(_WIRE, provenance))
 
 
-def store(provenance: Provenance) -> bytes:
-    """The form in which a received signature is kept: the wire form and the digests of what is disclosed."""
-    return _pack(_STORED, provenance)
+def store(provenance: Provenance, signer: int = 0) -> bytes:
+    """The form in which a received signature is kept: the wire form, the digests of what is disclosed, and the place in
+    its origin's line of the key that signed."""
+    return _pack(_STORED, provenance, signer)
 
 
-def _pack(form: int, provenance: Provenance) -> bytes:
-    parts = [bytes((form,)), provenance.expires.to_bytes(5, "big")]
+def _pack(form: int, provenance: Provenance, signer: int = 0) -> bytes:
+    parts = [bytes((form | signer << FORM_BITS,)), provenance.expires.to_bytes(5, "big")]
     for each in provenance.credentials:
         parts += (
             bytes((each.tier, len(each.disclosed), len(each.withheld))),
@@ -80,7 +82,8 @@ class _Reader:
 def _unpacked(raw: bytes, form: int, digest_of: Callable[[int, bytes], bytes] | None) -> Provenance:
     """A packed form; the digests of what is disclosed come from `digest_of(place, salt)`, or stand in it."""
     reader = _Reader(raw)
-    if reader.take(1)[0] != form:
+    told = reader.take(1)[0]
+    if told != form and (form != _STORED or told & ((1 << FORM_BITS) - 1) != form):
         raise ProvenanceInvalid("The packed signature has an unknown form.")
     expires = int.from_bytes(reader.take(5), "big")
     found: list[Credential] = []

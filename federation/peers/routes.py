@@ -71,7 +71,7 @@ def _join_route(source: Source) -> Callable[[Request], Any]:
 
     async def join(request: Request) -> Response:
         try:
-            token = (await _body(request)).decode("ascii", "replace")
+            token = (await _body(request, trust.MAX_JOIN_BYTES)).decode("ascii", "replace")
             async with joining:
                 answer = await run_in_threadpool(trust.join, source.database, source.world, source.me, token)
         except FederationError as error:
@@ -99,8 +99,8 @@ class _Stream(StreamingResponse):
             self._done()
 
 
-async def _body(request: Request) -> bytes:
-    body = await bounded_body(request, MAX_REQUEST_BYTES)
+async def _body(request: Request, most: int = MAX_REQUEST_BYTES) -> bytes:
+    body = await bounded_body(request, most)
     if body is None:
         raise BadInput("The request is too long.")
     return body

@@ -104,18 +104,18 @@ def check_viewer(source: Source, viewer: Viewer) -> None:
 
 
 def class_of(source: Source, policy: Policy, viewer: Viewer) -> str:
-    """The class of a peer: what it sees, under which terms that goes on, and in which period its signatures fall, so
-    that they are renewed before they end."""
-    period = source.world.timestamp() // pv.PERIOD_SECONDS
-    key = (policy.version, viewer.subject, rights_key(viewer), period)
-    return source.classes.get(key) or source.classes.put(key, _class_of(source, policy, viewer, period))
+    """The class of a peer: what it sees, under which terms that goes on, in which period its signatures fall, so that
+    they are renewed before they end, and by which key they are made, so that they are renewed when it is replaced."""
+    signed = (source.world.timestamp() // pv.PERIOD_SECONDS, source.me.keys.provenance.thumbprint)
+    key = (policy.version, viewer.subject, rights_key(viewer), signed)
+    return source.classes.get(key) or source.classes.put(key, _class_of(source, policy, viewer, signed))
 
 
-def _class_of(source: Source, policy: Policy, viewer: Viewer, period: int) -> str:
+def _class_of(source: Source, policy: Policy, viewer: Viewer, by: tuple[int, str]) -> str:
     seen = class_key(policy, viewer, policy.catalogue, source.codes_version)
     read = sorted({scope.partition(":")[0] for scope in rights(viewer)} & RECORD_TYPES.keys())
     own = [terms_of_own(policy, key, source.max_hops).hash for key in read if RECORD_TYPES[key].relayable]
-    signed = [period, source.me.keys.origin] if own and source.max_hops > 1 else []
+    signed = list(by) if own and source.max_hops > 1 else []
     return state.digest([seen, sorted(rights(viewer)), own, signed])
 
 

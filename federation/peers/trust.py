@@ -22,10 +22,10 @@ from federation.keys import Keys, NodeKeys, PublicKey, SignatureRefused, b64
 from federation.outbound import Outbound
 from federation.peers import agreements, state
 from federation.peers.agreements import PEERS, Partner
-from federation.peers.origins import load_key, plain_name
+from federation.peers.origins import Origin, newer, origin_of, plain_name, stored
 from federation.peers.provenance import ProvenanceInvalid
 from federation.storage.database import Database
-from federation.storage.peering import Invitation, pin_origin
+from federation.storage.peering import Invitation, origin_row, pin_origin
 from federation.world import World
 
 INVITATIONS: Table = Invitation.__table__  # type: ignore[attr-defined]
@@ -34,7 +34,7 @@ INVITATION_SECONDS = 7 * 86_400
 KEPT_SECONDS = 90 * 86_400
 JOIN_SECONDS = 300
 JOIN_PATH = "/exchange/join"
-MAX_JOIN_BYTES = 16_384
+MAX_JOIN_BYTES = 65_536
 _PREFIX = "federation-invite-"
 _JOIN, _JOINED, _ORIGIN = "federation-join+jwt", "federation-joined+jwt", "federation-origin+jwt"
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
@@ -100,8 +100,8 @@ def read_invitation(text: str) -> Invited:
 def _presentation(me: Self, world: World, audience: str, code: bytes) -> dict[str, Any]:
     """What a node says of itself. `proof` is signed by the provenance key: without it a node could present the public
     key of another network, and speak in its name."""
-    now = world.timestamp()
-    proof = _proof_claims(audience, code, me.keys.peer.thumbprint)
+    now, own = world.timestamp(), me.keys
+    proof = _proof_claims(audience, code, own.peer.thumbprint)
     return {
         "iss": me.issuer,
         "aud": audience,
@@ -109,9 +109,10 @@ def _presentation(me: Self, world: World, audience: str, code: bytes) -> dict[st
         "exp": now + JOIN_SECONDS,
         "code": b64(code),
         "name": me.name,
-        "jwk": me.keys.peer.public_jwk,
-        "provenance": me.keys.provenance.public_jwk,
-        "proof": keys.sign(me.keys.provenance, {"typ": _ORIGIN}, proof),
+        "jwk": own.peer.public_jwk,
+        "provenance": dict(own.first.jwk),
+        "handovers": list(own.handovers("provenance")),
+        "proof": keys.sign(own.provenance, {"typ": _ORIGIN}, proof),
     }
 
 
@@ -126,12 +127,12 @@ class _Presented:
     name: str
     code: bytes
     key: PublicKey
-    provenance: PublicKey
+    origin: Origin
 
 
 def _read_presentation(token: str, typ: str, audience: str, world: World) -> _Presented:
     """A presentation signed by the key that it presents. Raises SignatureRefused, BadInput."""
-    jws = keys.read_jws(token, types=frozenset({typ}))
+    jws = keys.read_jws(token, types=frozenset({typ}), max_bytes=MAX_JOIN_BYTES)
     claims = jws.claims
     key = keys.public_key(claims.get("jwk"))
     keys.verify(jws, [key])
@@ -144,11 +145,12 @@ def _read_presentation(token: str, typ: str, audience: str, world: World) -> _Pr
     if not _is_origin(issuer) or not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
         raise BadInput("The other node does not say its name and address.")
     try:
-        code, provenance = keys.unb64(str(claims.get("code"))), load_key(claims.get("provenance") or {})
-    except (ValueError, ProvenanceInvalid):
+        code = keys.unb64(str(claims.get("code")))
+        origin = origin_of(name, claims.get("provenance") or {}, claims.get("handovers") or ())
+    except (ValueError, TypeError, ProvenanceInvalid):
         raise BadInput("The other node's statement lacks its code or its provenance key.") from None
-    _check_possession(claims.get("proof"), provenance, _proof_claims(audience, code, key.thumbprint))
-    return _Presented(str(issuer), _own_name(name, str(issuer)), code, key, provenance)
+    _check_possession(claims.get("proof"), origin.key, _proof_claims(audience, code, key.thumbprint))
+    return _Presented(str(issuer), _own_name(name, str(issuer)), code, key, origin)
 
 
 def _check_possession(proof: object, provenance: PublicKey, expected: dict[str, str]) -> None:
@@ -241,7 +243,7 @@ def join(database: Database, world: World, me: Self, token: str) -> str:
 def _as_pinned(conn: Connection, said: _Presented) -> bool:
     """Whether a peer presents itself again exactly as it was pinned."""
     row = conn.execute(select(PEERS).where(PEERS.c.thumbprint == said.key.thumbprint)).one_or_none()
-    return row is not None and (row.issuer, row.origin) == (said.issuer, said.provenance.thumbprint)
+    return row is not None and (row.issuer, row.origin) == (said.issuer, said.origin.thumbprint)
 
 
 def _refuse_linked(database: Database, issuer: str, thumbprint: str) -> None:
@@ -256,29 +258,29 @@ def _refuse_linked(database: Database, issuer: str, thumbprint: str) -> None:
 def _pin(conn: Connection, me: Self, said: _Presented, name: str | None) -> None:
     """Write the peer's keys down. A revoked peer may be linked anew, unverified and without any grant; its slice is
     then pulled from the beginning. Nobody may come under this node's own origin, or that of another peer."""
-    if said.provenance.thumbprint == me.keys.origin:
+    if said.origin.thumbprint == me.keys.origin:
         raise Conflict("The other node presents this node's own provenance key.")
     found = conn.execute(
         select(PEERS).where(or_(PEERS.c.issuer == said.issuer, PEERS.c.thumbprint == said.key.thumbprint))
     ).all()
     if len(found) > 1 or any(row.state != "revoked" or row.frozen for row in found):
         raise Conflict("A peer with this address or key is already linked.")
-    others = select(PEERS.c.pid).where(PEERS.c.origin == said.provenance.thumbprint)
+    others = select(PEERS.c.pid).where(PEERS.c.origin == said.origin.thumbprint)
     if {row.pid for row in conn.execute(others)} - {row.pid for row in found}:
         raise Conflict("Another peer already has this provenance key.")
     pinned = {
         "issuer": said.issuer,
         "jwks": json.dumps([dict(said.key.jwk)]),
         "thumbprint": said.key.thumbprint,
-        "origin": said.provenance.thumbprint,
-        "provenance": json.dumps(dict(said.provenance.jwk)),
+        "origin": said.origin.thumbprint,
+        "provenance": json.dumps(dict(said.origin.jwk)),
         "verified": False,
         "state": "pinned",
     }
     if found:
         conn.execute(update(PEERS).where(PEERS.c.pid == found[0].pid).values(**pinned))
         state.pull_anew(conn, found[0].pid, empty=False)
-        pin_origin(conn, said.provenance.thumbprint, found[0].name, said.provenance.jwk)
+        _pin_origin(conn, said.origin, found[0].name)
         return
     taken = set(conn.execute(select(PEERS.c.name)).scalars())
     if name is not None and name in taken:
@@ -286,7 +288,18 @@ def _pin(conn: Connection, me: Self, said: _Presented, name: str | None) -> None
     wanted = name or said.name
     free = next(each for each in (wanted, *(f"{wanted}-{n}" for n in range(2, 10_000))) if each not in taken)
     conn.execute(insert(PEERS).values(name=free, frozen=False, scopes="[]", narrowing="[]", **pinned))
-    pin_origin(conn, said.provenance.thumbprint, free, said.provenance.jwk)
+    _pin_origin(conn, said.origin, free)
+
+
+def _pin_origin(conn: Connection, told: Origin, name: str) -> None:
+    """Write down a peer's own first key, and the longest line of hand-overs that is known of it. Raises Conflict where
+    it tells another successor of a key than is known here: then somebody else holds that key."""
+    row = origin_row(conn, thumbprint=told.thumbprint)
+    try:
+        newest = newer(None if row is None else stored(row.name, row.jwk, row.handovers), told)
+    except ProvenanceInvalid:
+        raise Conflict("Two successors of the other node's provenance key are told.") from None
+    pin_origin(conn, newest.thumbprint, name, newest.jwk, newest.handovers)
 
 
 def _linked(database: Database, issuer: str) -> Partner:

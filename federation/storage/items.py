@@ -27,6 +27,8 @@ from federation.storage.revisions import Revisions
 
 LONGEST_PATH = 16
 THUMBPRINT_LENGTH = 43
+FORM_BITS = 2
+"""How many bits of the first byte of a kept signature tell its form; those above tell whose it is."""
 UNNAMED = Terms(relay=False, hops=0, caps={}, not_to_affiliation=frozenset(), labels={})
 """The terms of a record whose origin is not told: it goes no further."""
 
@@ -59,6 +61,16 @@ class Put:
     path: tuple[str, ...]
     values: Mapping[str, Mapping[str, Any]]
     provenance: bytes | None = None
+
+
+FORKED, REPLACED = "forked_origin", "replaced_key"
+"""Why something is set aside where an origin's key was replaced: two successors of one key are told, or a key signed
+that had been replaced before what is held was signed."""
+
+
+def signer(provenance: bytes | None) -> int:
+    """The place in its origin's line of the key that made a kept signature: 0 is the first key."""
+    return provenance[0] >> FORM_BITS if provenance else 0
 
 
 @dataclass(frozen=True)

@@ -114,16 +114,18 @@ def origin_row(conn: Connection, oid: int | None = None, thumbprint: str = "") -
     return conn.execute(select(origins).where(where, origins.c.jwk.is_not(None))).one_or_none()
 
 
-def pin_origin(conn: Connection, thumbprint: str, name: str, jwk: Mapping[str, Any]) -> None:
-    """Write down a peer's own key and the name that it has here: nobody else's word changes that name. This node's
-    own row, and that of another peer, stay as they are."""
+def pin_origin(
+    conn: Connection, thumbprint: str, name: str, jwk: Mapping[str, Any], handovers: Sequence[str] = ()
+) -> None:
+    """Write down a peer's own first key, its hand-overs since, and the name that it has here: nobody else's word changes
+    that name. This node's own row, and that of another peer, stay as they are."""
     peers: Any = Peer.__table__  # type: ignore[attr-defined]
     origins = tables.origins
     other = select(peers.c.pid).where(peers.c.origin == thumbprint, peers.c.name != name)
     taken = select(origins.c.oid).where(origins.c.thumbprint == thumbprint, origins.c.oid == 0)
     if conn.execute(other).first() is not None or conn.execute(taken).first() is not None:
         return
-    items.remember_origin(conn, thumbprint, name, jwk, ())
+    items.remember_origin(conn, thumbprint, name, jwk, handovers)
     conn.execute(update(origins).where(origins.c.thumbprint == thumbprint).values(name=name, pinned=1))
 
 

@@ -1,6 +1,7 @@
 """Records of others: how items from a peer become rows. One row for each peer that a record came by; one is shown.
 
-Shown is the one with the shortest path, then the highest revisions, then the lowest peer. It must never touch an own
+Shown is the one from the origin itself, or signed by its latest key, then that with the shortest path, the highest
+revisions, the lowest peer. It must never touch an own
 record. What cannot be stored is set aside with its reason, which holds no value.
 """
 
@@ -77,10 +78,12 @@ class _Standing:
     row: dict[str, Any] | None = None
 
     @cached_property
-    def rank(self) -> tuple[int, int, int, int]:
-        """Lower is shown first. What is seen at a higher tier changes with more, so that its number counts first."""
+    def rank(self) -> tuple[int, ...]:
+        """Lower is shown first: from the origin itself, then what its later key signed, then the shortest path. What is
+        seen at a higher tier changes with more, so that its number counts first."""
         open_, community, _ = self.revisions
-        return len(orjson.loads(self.path)), -community, -open_, self.via
+        hops = len(orjson.loads(self.path))
+        return hops > 1, -items.signer(self.provenance), hops, -community, -open_, self.via
 
     def status(self, today: str) -> str:
         """Its status when it is the one that is shown."""
@@ -136,7 +139,9 @@ def accept(connection: Connection, via: int, puts: Iterable[Put], gone: Iterable
     total = Accepted()
     for type_key in sorted(wanted, key=list(RECORD_TYPES).index):
         refused += _beyond(connection, via, type_key, wanted[type_key], numbers)
-        total += _apply(connection, via, type_key, wanted[type_key], receiver, numbers.labels)
+        standing = _standing(connection, type_key, [id for _, id in wanted[type_key]])
+        refused += _signed_before(type_key, wanted[type_key], standing, numbers)
+        total += _apply(connection, via, type_key, wanted[type_key], standing, receiver, numbers.labels)
         _released(connection, via, type_key, [(numbers.thumbprints[oid], id) for oid, id in wanted[type_key]])
     for type_key, keys in strangers.items():
         _released(connection, via, type_key, keys)
@@ -178,6 +183,25 @@ def _beyond(
     for key in beyond:
         del wanted[key]
     return [Poison("too_many", type_key, numbers.thumbprints[oid], id) for oid, id in beyond]
+
+
+def _signed_before(
+    type_key: str,
+    wanted: dict[Key, dict[str, Any] | None],
+    standing: Mapping[Key, Mapping[int, _Standing]],
+    numbers: Numbers,
+) -> list[Poison]:
+    """Takes out of `wanted` what a replaced key signed of a record that is held under a later one: an honest node has
+    nothing to go back to. What the peer showed of it before leaves."""
+    found = []
+    for key, row in wanted.items():
+        if row is None or row["provenance"] is None:
+            continue
+        latest = max((items.signer(each.provenance) for each in standing.get(key, {}).values()), default=0)
+        if items.signer(row["provenance"]) < latest:
+            wanted[key] = None
+            found.append(Poison(items.REPLACED, type_key, numbers.thumbprints[key[0]], key[1]))
+    return found
 
 
 def held(
@@ -233,10 +257,10 @@ def _apply(
     via: int,
     type_key: str,
     wanted: Mapping[Key, dict[str, Any] | None],
+    standing: dict[Key, dict[int, _Standing]],
     receiver: Receiver,
     labels: Mapping[int, Labels],
 ) -> Accepted:
-    standing = _standing(connection, type_key, [id for _, id in wanted])
     today = receiver.world.today().isoformat()
     plan = _Plan()
     for key, row in wanted.items():

@@ -227,7 +227,8 @@ def _writes_access(run: Run) -> None:
 
 def _writes_keys(run: Run) -> None:
     run("keys", "rotate", "tokens", "--dry-run", says="tokens")
-    run("keys", "rotate", "tokens", "--yes", says="now")
+    for name in ("tokens", "provenance"):
+        run("keys", "rotate", name, "--yes", says="now")
     run("keys", "rotate", "nobody", "--yes", codes=(1,), says="BAD_INPUT")
 
 
