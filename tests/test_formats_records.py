@@ -138,7 +138,7 @@ def test_bad_rows_are_reported_and_the_others_go_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "cell"),
     [("response_hours", "soon"), ("renewable", "perhaps"), ("amount", "much"), ("amount", "{"), ("availability", "{"),
-     ("title.part", "x"), ("type", "notice"), ("caps", "band")],
+     ("title.part", "x"), ("type", "notice"), ("caps", "band"), ("amount", "[" * 100_000)],
 )  # fmt: skip
 def test_a_cell_that_is_not_understood_is_reported_without_its_value(tmp_path: Path, column: str, cell: str) -> None:
     content = f"title,kind,{column}\nTea,other,{cell}\n"

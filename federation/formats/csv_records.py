@@ -121,7 +121,7 @@ def _document(row: Row, record_type: RecordType, options: ImportOptions) -> dict
                 document.setdefault(name, {})[part] = int(cell) if cell.isdigit() and _counted(part) else cell
             else:
                 document[name] = _value(cell, record_type.fields[name])
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"{column}: this cell is not understood.") from error
     if translations:
         document["translations"] = translations
