@@ -10,11 +10,13 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from federation.cli import exporting
 from federation.cli.importing import import_csv, import_hsds
 from federation.cli.options import HERE, DryRun, Home, Json, node_at
 from federation.cli.output import FINDINGS, STOPPED, Output
 from federation.cli.reading import own_records
 from federation.cli.record import type_named
+from federation.cli.viewers import PUBLIC, As, viewer_named
 from federation.errors import BadInput
 from federation.formats.csv_records import write_csv
 from federation.formats.imports import ImportOptions, ImportReport
@@ -26,6 +28,8 @@ export_app = typer.Typer(no_args_is_help=True, help="Records to files.")
 SHOWN = 20
 
 Source = Annotated[Path, typer.Argument(exists=True, help="The file, or an unpacked package's folder.")]
+Target = Annotated[Path, typer.Argument(help="Where to write; must not exist.")]
+Types = Annotated[list[str] | None, typer.Option("--type", help="Only this type; may be repeated.")]
 Share = Annotated[bool, typer.Option("--share", help="Share what has expectations; the rest stays a draft.")]
 
 
@@ -126,8 +130,8 @@ def _other_rows(report: ImportReport) -> list[str]:
 
 @export_app.command("json")
 def export_json(
-    file: Annotated[Path, typer.Argument(help="Where to write; must not exist.")],
-    types: Annotated[list[str] | None, typer.Option("--type", help="Only this type; may be repeated.")] = None,
+    file: Target,
+    types: Types = None,
     home: Home = HERE,
     json: Json = False,
 ) -> None:
@@ -137,7 +141,7 @@ def export_json(
 
 @export_app.command("csv")
 def export_csv(
-    file: Annotated[Path, typer.Argument(help="Where to write; must not exist.")],
+    file: Target,
     type_name: Annotated[str, typer.Option("--type", help="The type of the records.")] = "resource",
     home: Home = HERE,
     json: Json = False,
@@ -146,9 +150,13 @@ def export_csv(
     _export(file, [type_named(type_name)], home, json, "csv")
 
 
-def _export(file: Path, types: list[str], home: Path, json: bool, form: str) -> None:
+def _check_new(file: Path) -> None:
     if file.exists():
         raise BadInput(f"{file} exists; choose another name.")
+
+
+def _export(file: Path, types: list[str], home: Path, json: bool, form: str) -> None:
+    _check_new(file)
     out = Output(json)
     written = 0
     with node_at(home) as node:
@@ -159,6 +167,41 @@ def _export(file: Path, types: list[str], home: Path, json: bool, form: str) -> 
                 target.write(line)
                 written += 1
     out.result({"file": str(file), "lines": written}, f"{written} lines in {file}.")
+
+
+@export_app.command("hsds")
+def export_directory(
+    file: Target, types: Types = None, viewer: As = PUBLIC, home: Home = HERE, json: Json = False
+) -> None:
+    """Writes offers as HSDS 3 JSON, as far as a viewer sees them: as `public`, what may be published."""
+    _export_seen(file, types, viewer, home, json, exporting.hsds())
+
+
+@export_app.command("icalendar")
+def export_calendar(
+    file: Target, types: Types = None, viewer: As = PUBLIC, home: Home = HERE, json: Json = False
+) -> None:
+    """Writes a calendar of what has a date, as far as a viewer sees it: as `public`, what may be published."""
+    _export_seen(file, types, viewer, home, json, exporting.icalendar())
+
+
+def _export_seen(
+    file: Path, types: list[str] | None, viewer: str, home: Path, json: bool, form: exporting.Form
+) -> None:
+    _check_new(file)
+    out = Output(json)
+    with node_at(home) as node:
+        who = viewer_named(node, viewer)
+        records = exporting.seen_by(node, who, form, [type_named(name) for name in types or []])
+        with _whole(file) as target:
+            written = -form.around
+            for piece in form.pieces(out.tracked("export", records), node.codes):
+                target.write(piece)
+                written += 1
+    if not written:
+        out.note(f"There is nothing for {viewer} in it. `policy preview --as {viewer}` shows what it sees.")
+    told = f"{written} {form.counts} in {file}, as {viewer} sees them."
+    out.result({"file": str(file), "viewer": viewer, form.counts: written}, told)
 
 
 @contextmanager

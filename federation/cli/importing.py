@@ -24,7 +24,7 @@ def import_hsds(
 ) -> ImportReport:
     """Takes a directory in; what has no expectations of its own and is given none stays a draft."""
     package = read_package(file)
-    rows = documents(package, options, node.keys.secret, node.codes)
+    rows = documents(package, options, node.keys.secret, node.codes, node.keys.origin)
     # What its texts hold of people was looked through by the importer, which cuts and counts; see its report.
     return take_in(node, tracked(rows), share=share, confirm=True)
 

@@ -12,19 +12,17 @@ import typer
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, no_home_here, node_at
 from federation.cli.output import FINDINGS, Output
 from federation.cli.policy_file import difference, put_in_force, read_policy
+from federation.cli.viewers import As, viewer_named
 from federation.errors import NotFound
 from federation.node import Node
-from federation.peers import agreements
 from federation.policies.decide import decide, explain
 from federation.policies.policy import canonical
 from federation.policies.rules import Change, Opening, diff, opening_text
-from federation.policies.viewer import Viewer, ViewerKind, anonymous
 from federation.records.registry import catalogue
 
 app = typer.Typer(no_args_is_help=True, help="Who may see which field how exactly.")
 
 File = Annotated[Path, typer.Argument(help="A policy file (TOML).", exists=True, dir_okay=False)]
-As = Annotated[str, typer.Option("--as", help="A peer's name, `anonymous`, `member`, or a client's id.")]
 
 
 @contextmanager
@@ -58,20 +56,6 @@ def _described(node: Node, changes: list[Change]) -> list[dict[str, Any]]:
 def _opening(node: Node, change: Change, opening: Opening) -> str:
     field = node.catalogue.types[change.type].fields[change.field]
     return opening_text(change.type, opening, dict(field.steps)[change.step])
-
-
-def _viewer(node: Node, name: str) -> Viewer:
-    if name == "anonymous":
-        return anonymous(node.settings.public_scopes)
-    if name == "member":
-        return Viewer(ViewerKind.MEMBER, "member")
-    for who in agreements.partners(node.database):
-        if name in (who.name, who.issuer):
-            return agreements.viewer_of(who)
-    client = node.realm.active_client(name)
-    if client is None:
-        raise NotFound("There is no peer or client of that name.")
-    return Viewer(client.kind, client.client_id, client.scopes)
 
 
 COLUMNS = ("type", "field", "step", "before", "after", "direction")
@@ -164,7 +148,7 @@ def preview(
     """Shows, per type and field, the step that a peer, a client or the public sees."""
     with _node_at(home, file) as node:
         policy = read_policy(node.catalogue, file) if file else node.policies.current()
-        who = _viewer(node, viewer)
+        who = viewer_named(node, viewer)
         rows = [
             {"type": kind, "field": field, "step": decide(policy, who, kind).steps.get(field, "withheld")}
             for kind, rules in node.catalogue.types.items()
@@ -185,7 +169,7 @@ def explain_field(
     with _node_at(home) as node:
         if kind not in node.catalogue.types or node.catalogue.types[kind].field(name) is None:
             raise NotFound(f"There is no field {field[:80]}; write it like resource.area.")
-        found = explain(node.policies.current(), _viewer(node, viewer), kind, name)
+        found = explain(node.policies.current(), viewer_named(node, viewer), kind, name)
     Output(json).result(
         {"field": field, "step": found.step, "reasons": list(found.reasons)},
         "\n".join((f"{field}: {found.step or 'withheld'}", *(f"- {reason}" for reason in found.reasons))),

@@ -120,7 +120,7 @@ def _document(row: Row, record_type: RecordType, options: ImportOptions) -> dict
             elif part:
                 document.setdefault(name, {})[part] = int(cell) if cell.isdigit() and _counted(part) else cell
             else:
-                document[name] = _value(cell, record_type.fields[name])
+                document[name] = value_of(cell, record_type.fields[name])
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"{column}: this cell is not understood.") from error
     if translations:
@@ -134,7 +134,7 @@ def _counted(part: str) -> bool:
     return part in ("free", "total", "waiting")
 
 
-def _value(cell: str, spec: FieldSpec) -> Any:
+def value_of(cell: str, spec: FieldSpec) -> Any:
     """The value of a cell by the kind of its field; ValueError if it cannot be one."""
     kind = spec.kind
     if cell[0] in "{[" and isinstance(kind, _JSON_KINDS):
@@ -180,11 +180,11 @@ def _flat(document: Mapping[str, Any], record_type: RecordType) -> dict[str, str
             for language, texts in value.items():
                 cells.update({f"{field}@{language}": text for field, text in texts.items()})
         else:
-            cells.update(_cells(name, value, record_type.fields[name]))
+            cells.update(cells_of(name, value, record_type.fields[name]))
     return cells
 
 
-def _cells(name: str, value: Any, spec: FieldSpec) -> dict[str, str]:
+def cells_of(name: str, value: Any, spec: FieldSpec) -> dict[str, str]:
     if isinstance(value, bool):
         return {name: "yes" if value else "no"}
     if isinstance(value, Mapping):

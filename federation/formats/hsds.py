@@ -20,6 +20,7 @@ from federation.errors import BadInput
 from federation.formats import hsds_words as words
 from federation.formats.hsds_listings import HsdsPackage, Listing, read_package
 from federation.formats.hsds_tables import Row
+from federation.formats.hsds_told import told_row
 from federation.formats.imports import ImportOptions, ImportRow, RowProblem, source_uuid
 from federation.formats.redaction import (
     ProviderNames,
@@ -44,11 +45,12 @@ _SAYS_NOTHING = frozenset({"", "none", "n/a", "na", "not applicable", "unknown",
 
 
 def documents(
-    package: HsdsPackage, options: ImportOptions, secret: bytes, codes: CodeLists | None = None
+    package: HsdsPackage, options: ImportOptions, secret: bytes, codes: CodeLists | None = None, origin: str = ""
 ) -> Iterator[ImportRow | RowProblem]:
     """Every problem of the package, then every listing as a record to take in, or as the problem that it has.
 
-    `secret` is the node's own: ids and relay ids derive from it, so that a second import gives the same documents.
+    `secret` is the node's own: ids and relay ids derive from it, so that a second import gives the same documents;
+    `origin` its thumbprint, by which it knows its own records.
     """
     codes = codes or load()
     yield from package.problems
@@ -59,7 +61,10 @@ def documents(
         if key not in names:
             names[key] = provider_names(listing.provider, listing.other_names)
         try:
-            yield _import_row(_Reading(listing, names[key], options, codes), source, secret)
+            if listing.stated:
+                yield told_row(listing, options, secret, codes, origin)
+            else:
+                yield _import_row(_Reading(listing, names[key], options, codes), source, secret)
         except BadInput as error:
             about = f"{error.field}: " if error.field and not error.message.startswith(error.field) else ""
             yield RowProblem(listing.service.file, listing.service.line, f"{about}{error.message}")
@@ -327,16 +332,9 @@ def _private(reading: _Reading) -> dict[str, Any]:
 
 def _address(row: Row) -> str:
     columns = (
-        "attention",
-        "address_1",
-        "address_2",
-        "address_3",
-        "address_4",
-        "city",
-        "state_province",
-        "postal_code",
+        "attention", "address_1", "address_2", "address_3", "address_4", "city", "state_province", "postal_code",
         "country",
-    )
+    )  # fmt: skip
     return ", ".join(part for part in (" ".join(repaired(row[column]).split()) for column in columns) if part)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from federation.formats.hsds_package import open_tables
 from federation.formats.hsds_tables import Row, Tables
+from federation.formats.hsds_terms import ID, TAXONOMY
 from federation.formats.imports import RowProblem
 
 NO_ROW = Row("", 0, {})
@@ -22,7 +23,8 @@ _CHILDREN = (
 @dataclass(frozen=True)
 class Listing:
     """One service: its row, its organisation's (`NO_ROW` if the package lacks it), its provider's names, its
-    locations, and its rows of every other table by the table's name. `terms` are the names of its taxonomy terms."""
+    locations, and its rows of every other table by the table's name. `terms` are the names of its taxonomy terms;
+    `stated` the codes and values of its fields where a node wrote it (see `hsds_terms`), else nothing."""
 
     service: Row
     organization: Row
@@ -32,6 +34,7 @@ class Listing:
     terms: tuple[str, ...]
     target_groups: tuple[str, ...]
     children: Mapping[str, tuple[Row, ...]]
+    stated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -71,7 +74,7 @@ def gathered(tables: Tables) -> HsdsPackage:
     for row in tables["service_at_location"]:
         located.add(row)
     children = _children(tables, set(own), problems)
-    terms = _terms(tables)
+    terms, stated = _terms(tables), _stated(tables)
     problems += _without_owner(services, organizations)
     listings = []
     for row in services:
@@ -94,6 +97,7 @@ def gathered(tables: Tables) -> HsdsPackage:
                     table: _of(grouped, key, owner if table in ("phones", "contacts") else "", places)
                     for table, grouped in children.items()
                 },
+                stated=stated.get(key, {}),
             )
         )
     return HsdsPackage(tables.source, tuple(listings), tuple(problems))
@@ -224,3 +228,17 @@ def _terms(tables: Tables) -> dict[str, list[tuple[str, bool]]]:
         listed = (each.strip() for each in row["taxonomy_ids"].split(","))
         found[row["id"].strip()] += [names[each] for each in listed if each in names]
     return found
+
+
+def _stated(tables: Tables) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Per service that a node wrote, the values of its attributes, else their codes, by field."""
+    known: dict[str, tuple[str, str]] = {}
+    for row in tables["taxonomy_terms"]:
+        if row["taxonomy"].startswith(TAXONOMY):
+            known[row["id"].strip()] = (row["taxonomy"].removeprefix(TAXONOMY), row["code"])
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for row in tables["attributes"] if known else ():
+        if term := known.get(row["taxonomy_term_id"].strip()):
+            fields = found.setdefault(row["service_id"].strip(), {})
+            fields[term[0]] = (*fields.get(term[0], ()), row["value"] or term[1])
+    return {key: fields for key, fields in found.items() if ID in fields}

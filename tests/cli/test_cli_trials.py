@@ -30,6 +30,8 @@ NO_TRIAL = {
     "sync": "takes what the other side sends",
     "export json": "writes one new file and nothing of the node",
     "export csv": "writes one new file and nothing of the node",
+    "export hsds": "writes one new file and nothing of the node",
+    "export icalendar": "writes one new file and nothing of the node",
     "db move": "writes another, empty database and nothing of the node",
 }
 

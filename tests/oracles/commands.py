@@ -1,7 +1,8 @@
 """Every command of the command line, run on a home full of canaries; and what each may print or write.
 
-An operator at home sees all of the node's own values where a command is there to show them: `record show` and `export`.
-No other command prints a value of a record, save the title that `record list` shows.
+An operator at home sees all of the node's own values where a command is there to show them: `record show`, `export
+json` and `export csv`. `export hsds` and `export icalendar` write what the viewer sees for whom they write. No other
+command prints a value of a record, save the title that `record list` shows.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from federation.records.registry import RECORD_TYPES
 from oracles.decode import tokens
 from oracles.desk import Desk, Ran
 from oracles.driving import Drive
+from oracles.files import count_in, in_file, named_at
 from oracles.network import agree, scopes_of
 from oracles.seeing import Rec, Sees, everyone
 from oracles.stage import Stage
@@ -82,6 +84,7 @@ def drive_reading(run: Run) -> None:
     _of_the_node(run)
     _of_policies(run)
     _of_peers(run)
+    _of_exports_for_others(run)
     _of_records(run)
     _of_exports(run)
     run("client", "list", says="client-mixed")
@@ -177,6 +180,25 @@ def _of_exports(run: Run) -> None:
         run.file(run("export", "csv", table, "--type", key, says="lines"), table, _told(run, [key]))
         run.file(run("export", "json", lines, "--type", key), lines, _told(run, [key]))
     run("export", "csv", run.path("need.csv"), codes=(1,), says="exists")
+
+
+FOR = ("public", "member", "peer-narrowed", "client-crossed", "peer-frozen")
+"""For whom files are written: everybody has rights of another kind."""
+
+
+def _of_exports_for_others(run: Run) -> None:
+    node = run.stage.node
+    for who in FOR:
+        for form, counts in (("hsds", "services"), ("icalendar", "events")):
+            file = run.path(f"{who}.{form}")
+            told = in_file(form, run.stage.expected(who).sees, run.stage.records)
+            ran = run("export", form, file, "--as", named_at(node, who), "--json", says=counts)
+            run.file(ran, file, frozenset().union(*told) & run.drive.universe)
+            content = file.read_bytes()
+            amounts = {len(told), ran.json()[counts], count_in(form, content)}
+            run.drive.say([ran.command], [f"{amounts} {counts} for {who}"] if len(amounts) > 1 else [])
+            assert bool(told) != (who == "peer-frozen"), who
+    run("export", "hsds", run.path("no.json"), "--as", "no one", codes=(1,), says="no peer or client")
 
 
 def _told(run: Run, types: Iterable[str]) -> frozenset[str]:

@@ -17,6 +17,7 @@ import tempfile
 import urllib.parse
 import zlib
 from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ LARGEST = 64 * 1024 * 1024
 _BASE64 = re.compile(rb"[A-Za-z0-9_\-+/]{12,}={0,2}")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
+_FOLD = re.compile(rb"\r?\n[ \t]")
+_DAY_AFTER = re.compile(r"^DTEND;VALUE=DATE:(\d{8})$")
+_CALENDAR_DAY = re.compile(r"(?<!\d)((?:19|20|21)\d\d)([01]\d)([0-3]\d)(?!\d)")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\([\"\\/bfnrt])")
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -86,10 +90,24 @@ def _inside(data: bytes) -> Iterator[bytes]:
         yield urllib.parse.unquote_to_bytes(data.replace(b"+", b" "))
     if b"\\" in data:
         yield _ESCAPED.sub(_unescaped, data.decode("utf-8", "replace")).encode("utf-8", "replace")
+    if b"BEGIN:VEVENT" in data:
+        yield _calendar(data).encode()
     for run in _BASE64.findall(data):
         yield from _from_base64(run)
     for run in _HEX.findall(data):
         yield binascii.unhexlify(run)
+
+
+def _calendar(data: bytes) -> str:
+    """A calendar as a reader understands it: lines unfolded, days with hyphens, the last day in the place of the one
+    after it."""
+    said = _FOLD.sub(b"", data).decode("utf-8", "replace").replace("\\n", "\n").replace("\\,", ",").replace("\\;", ";")
+    lines = (_DAY_AFTER.sub(_day_before, line) for line in said.splitlines())
+    return "\n".join(_CALENDAR_DAY.sub(r"\1-\2-\3 ", line) for line in lines)
+
+
+def _day_before(found: re.Match[str]) -> str:
+    return f"DTEND:{date.fromisoformat(found[1]) - timedelta(days=1)}"
 
 
 def _is_text(data: bytes) -> bool:

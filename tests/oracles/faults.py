@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from federation.cli import exporting
 from federation.errors import ForbiddenField, NotFound
+from federation.formats import hsds_export, icalendar
 from federation.gate import Gate
 from federation.intake import Intake
 from federation.keys import b64
@@ -129,6 +131,39 @@ def costs_grow_with_what_is_stored(patch: Patch) -> None:
     patch.setattr(GraphQLEndpoint, "_cost", grown)
 
 
+def services_are_numbered_by_the_last_write(patch: Patch) -> None:
+    made = hsds_export.service_of
+    patch.setattr(exporting, "_pages", _with_the_last_write(exporting._pages))
+    patch.setattr(hsds_export, "service_of", lambda record, codes: made(record, codes) | {"alert": _number(record)})
+
+
+def events_have_a_sequence_of_every_write(patch: Patch) -> None:
+    made = icalendar.event_of
+
+    def counted(record: Any, codes: Any) -> Any:
+        event = made(record, codes)
+        if event is not None:
+            event.add("sequence", _number(record))
+        return event
+
+    patch.setattr(exporting, "_pages", _with_the_last_write(exporting._pages))
+    patch.setattr(icalendar, "event_of", counted)
+
+
+def _with_the_last_write(pages: Callable[..., Any]) -> Callable[..., Any]:
+    def numbered(node: Any, *said: Any) -> Iterator[Any]:
+        with node.database.read() as connection:
+            last = connection.execute(text("SELECT max(pos) FROM change")).scalar_one()
+        for record in pages(node, *said):
+            yield replace(record, values={**record.values, "last_write": last})
+
+    return numbered
+
+
+def _number(record: Any) -> int:
+    return int(record.values["last_write"])
+
+
 FAULTS: Mapping[str, Callable[[Patch], None]] = {
     made.__name__: made
     for made in (
@@ -142,5 +177,7 @@ FAULTS: Mapping[str, Callable[[Patch], None]] = {
         revisions_count_hidden_writes,
         masks_take_every_step_for_changed,
         costs_grow_with_what_is_stored,
+        services_are_numbered_by_the_last_write,
+        events_have_a_sequence_of_every_write,
     )
 }

@@ -153,10 +153,11 @@ def test_the_run_is_not_blind(driven: Driven) -> None:
     assert {each for each in lists if not shown.get(each)} == set()
     kept = frozenset().union(*(found for way, found in shown.items() if way.startswith("table ")))
     assert written(driven.stage.records) & driven.drive.universe <= kept
-    for way in ("route POST /graphql", "route POST /exchange/reconcile", "command record show", "command export json"):
+    for way in ("route POST /graphql", "route POST /exchange/reconcile", *SHOW_RECORDS):
         assert shown[way], way
 
 
+SHOW_RECORDS = [f"command {name}" for name in ("record show", "export json", "export hsds", "export icalendar")]
 SHOW_NO_RECORDS = {
     f"query {name}" for name in ("viewer", "peers", "terms", "_service", "__schema", "__type", "network")
 }

@@ -14,6 +14,7 @@ import sqlcipher3
 import federation.cli.formats
 import federation.cli.peer
 import federation.edge
+from federation.formats import hsds_export, icalendar
 from federation.peers.dress import Dresser
 from federation.peers.wire import line
 from federation.schema import problems
@@ -99,6 +100,31 @@ def in_a_file_that_a_command_writes(planting: Planting) -> None:
     planting.run.drive.look({ran.command}, file.read_bytes(), own_values(planting.stage, "space"))
 
 
+def in_a_service(planting: Planting) -> None:
+    made = hsds_export.service_of
+    planting.patch.setattr(hsds_export, "service_of", lambda *said: made(*said) | {"alert": planting.secret})
+    _written_for_a_peer(planting, "hsds")
+
+
+def in_an_event(planting: Planting) -> None:
+    made = icalendar.event_of
+
+    def told(*said: Any) -> Any:
+        event = made(*said)
+        if event is not None:
+            event.add("x-note", f"{'long ' * 12}{planting.secret}")  # folded in the middle
+        return event
+
+    planting.patch.setattr(icalendar, "event_of", told)
+    _written_for_a_peer(planting, "icalendar")
+
+
+def _written_for_a_peer(planting: Planting, form: str) -> None:
+    file = planting.run.path("file")
+    ran = planting.run("export", form, file, "--as", "peer-narrowed")
+    planting.run.drive.look({ran.command}, file.read_bytes(), planting.stage.expected("peer-narrowed").allowed)
+
+
 def own_values(stage: Stage, key: str) -> frozenset[str]:
     """All tokens of own records of a type."""
     return frozenset().union(*(rec.everything() for rec in stage.records if rec.own and rec.type == key))
@@ -121,7 +147,8 @@ PLACES: Mapping[str, Callable[[Planting], None]] = {
     made.__name__: made
     for made in (
         in_a_list, in_what_a_gateway_gets, in_the_payload_of_a_mutation, in_an_error, in_the_exchange, in_a_header,
-        in_what_a_command_prints, in_a_file_that_a_command_writes, in_a_file_of_the_home, in_a_table,
+        in_what_a_command_prints, in_a_file_that_a_command_writes, in_a_service, in_an_event,
+        in_a_file_of_the_home, in_a_table,
     )
 }  # fmt: skip
 

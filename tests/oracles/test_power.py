@@ -56,6 +56,7 @@ CONTAINERS: dict[str, Callable[[], bytes]] = {
     "JWT payload": lambda: signed({"scope": TOKEN}),
     "SD-JWT disclosure": lambda: disclosed(TOKEN),
     "NDJSON, zstd": lambda: b"".join(compressed([b'{"k":"put"}\n' + SAID + b"\n"])),
+    "a folded line of a calendar": lambda: f"BEGIN:VEVENT\r\nSUMMARY:A {TOKEN[:4]}\r\n {TOKEN[4:]}\r\n".encode(),
     "cursor": lambda: b64(orjson.dumps([1, TOKEN])).encode(),
 }
 
@@ -80,6 +81,11 @@ def test_every_kind_of_token_is_found_in_every_form_that_it_takes() -> None:
         (f"fr-x-{TOKEN}", TOKEN),
     ):
         assert token in tokens(text), text
+
+
+def test_the_days_of_a_calendar_are_found_the_last_one_as_it_is_meant() -> None:
+    days = b"DTSTART;VALUE=DATE:20340511\r\nDTEND;VALUE=DATE:20340514\r\nDTSTAMP:19050411T000000Z\r\n"
+    assert tokens_in(b"BEGIN:VEVENT\r\n" + days) == {"2034-05-11", "2034-05-13", "1905-04-11"}
 
 
 def test_no_token_is_made_twice() -> None:

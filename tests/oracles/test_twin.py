@@ -14,6 +14,7 @@ from federation.policies.tiers import Tier
 from oracles.checks import Expected
 from oracles.decode import cell_tokens
 from oracles.faults import FAULTS
+from oracles.files import count_in, written_for
 from oracles.network import Network, changes, reconcile, standing
 from oracles.questions import Question, Questions
 from oracles.schemas import endpoint_of
@@ -84,7 +85,9 @@ def live(twin: Twin, name: str, questions: list[Question], between: Callable[[],
     at = None
     if name in EXCHANGING:
         at = standing(reconcile(caller))
+    twin.files += written_for(twin.node, name)
     between()
+    twin.files += written_for(twin.node, name)
     again = [each for each in questions if each.name.startswith(("select", "edges", "page"))][::3]
     for step in range(2):
         cursor = follow(twin, cursor)
@@ -96,6 +99,7 @@ def live(twin: Twin, name: str, questions: list[Question], between: Callable[[],
             write_visible(twin)
     if name in EXCHANGING:
         reconcile(caller, "again")
+    twin.files += written_for(twin.node, name)
 
 
 def compare(one: Twin, other: Twin, questions: Sequence[Question]) -> None:
@@ -103,6 +107,9 @@ def compare(one: Twin, other: Twin, questions: Sequence[Question]) -> None:
     found = differences(one, other, questions)
     assert not found, f"{len(found)} answers differ:\n" + "\n".join(found[:12])
     assert len(one.heard) > 50
+    assert [form for form, _ in one.files] == ["hsds", "icalendar"] * 3
+    assert all(count_in(form, content) for form, content in one.files)
+    assert other.files[:2] == other.files[2:4] != other.files[4:]
 
 
 @pytest.fixture
@@ -178,6 +185,8 @@ def assert_different(one: Twin, other: Twin, sees: Sees) -> None:
 # The twin's own power
 
 
+TO_SEE_MORE = ("the_search_looks_into_hidden_text", "events_have_a_sequence_of_every_write")
+"""Faults that show only to a viewer at `partner`."""
 FAULTY_TYPES = ("network", "resource", "need")
 ASKED = {
     "counts_are_of_what_is_stored": ("resources", "select"),
@@ -196,7 +205,7 @@ def test_a_planted_fault_is_noticed(
 ) -> None:
     """And without one nothing is, so that it is the fault that is noticed; nor is it one that breaks the answers, each
     of which would say so under an id of its own."""
-    sees = VIEWERS["peer-narrow" if fault == "the_search_looks_into_hidden_text" else "peer-community"]
+    sees = VIEWERS["peer-narrow" if fault in TO_SEE_MORE else "peer-community"]
     if fault is not None:
         FAULTS[fault](monkeypatch)
     for at, who in enumerate((None, sees)):

@@ -36,6 +36,7 @@ class Twin:
     records: list[Rec]
     caller: Caller | None = None
     lights: dict[str, Light] = field(default_factory=dict)
+    files: list[tuple[str, bytes]] = field(default_factory=list)
     begun: int = 0
     types: tuple[str, ...] = tuple(RECORD_TYPES)
 
@@ -294,7 +295,11 @@ def write_visible(twin: Twin) -> None:
 def differences(one: Twin, other: Twin, questions: Sequence[Question]) -> list[str]:
     """The answers that differ, each with the place where it does."""
     bodies = {question.body: question for question in questions}
-    found = []
+    found = [
+        f"export {form} {at}: {_where(mine, others)}"
+        for at, ((form, mine), (_, others)) in enumerate(zip(one.files, other.files, strict=True))
+        if mine != others
+    ]
     for said, twin_said in zip(one.heard, other.heard, strict=True):
         asked = bodies.get(said.asked)
         where = f"{said.method} {said.url} {asked.root + ' ' + asked.name if asked else said.asked[:80]!r}"
@@ -307,6 +312,9 @@ def first_difference(one: Said, other: Said) -> str:
     """Where two answers begin to differ, in a few words."""
     if (one.status, one.headers) != (other.status, other.headers) and one.unpacked == other.unpacked:
         return f"{one.status} {one.headers} / {other.status} {other.headers}"
-    left, right = one.unpacked, other.unpacked
+    return _where(one.unpacked, other.unpacked)
+
+
+def _where(left: bytes, right: bytes) -> str:
     at = next((n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
     return f"at {at}: …{left[max(0, at - 60) : at + 60]!r} / …{right[max(0, at - 60) : at + 60]!r}"
