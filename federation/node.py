@@ -22,6 +22,7 @@ from federation.intake import Incoming, Intake
 from federation.keys import KeyRing, NodeKeys, create_keys
 from federation.oauth.client import PeerSession
 from federation.oauth.clients import registered_clients
+from federation.oauth.grants import prune_grants
 from federation.oauth.realm import Realm, first_of
 from federation.oauth.sessions import prune_sessions
 from federation.outbound import Outbound
@@ -120,6 +121,7 @@ class Node:
         self.ledger.prune(now - timedelta(days=kept.ledger_days))
         prune_served(self.database, now - timedelta(days=kept.served_days or kept.ledger_days))
         prune_sessions(self.database, self.world)
+        prune_grants(self.database, self.world.timestamp(), kept.ledger_days * 86_400)
         let_backups_go(kept.home, now - timedelta(days=kept.backup_days))
 
     def check(self) -> None:

@@ -21,10 +21,11 @@ from starlette.testclient import TestClient
 from federation.errors import Unavailable
 from federation.keys import PublicKey, b64, dpop_proof, generate_key, rotate_tokens, sign
 from federation.keys.node import create_keys
+from federation.oauth.adapter import Answer, FormRequest, InvalidProof, NodeClient
 from federation.oauth.proofs import nonce
 from federation.oauth.realm import Realm, RegisteredClient
 from federation.oauth.routes import key_set, routes
-from federation.oauth.server import Answer, FormRequest, InvalidProof, NodeClient, TokenServer
+from federation.oauth.server import TokenServer
 from federation.oauth.spent import SpentIdentifiers, prune
 from federation.policies.viewer import ViewerKind
 from federation.storage.database import Database
@@ -51,12 +52,17 @@ def test_row_01_the_metadata_names_the_configured_issuer_and_its_own_endpoints(n
     AuthorizationServerMetadata(metadata).validate_token_endpoint()
 
 
-def test_row_02_only_private_key_jwt_and_what_exists_is_advertised(node: Node) -> None:
+def test_row_02_only_private_key_jwt_s256_and_code_are_advertised_and_none_for_public_clients(node: Node) -> None:
     metadata = node.app.get("/.well-known/oauth-authorization-server").json()
-    assert metadata["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
-    assert metadata["revocation_endpoint_auth_methods_supported"] == ["private_key_jwt"]
-    assert metadata["grant_types_supported"] == ["client_credentials"]
-    assert metadata["response_types_supported"] == []
+    assert metadata["token_endpoint_auth_methods_supported"] == ["private_key_jwt", "none"]
+    assert metadata["revocation_endpoint_auth_methods_supported"] == ["private_key_jwt", "none"]
+    assert metadata["introspection_endpoint_auth_methods_supported"] == ["private_key_jwt"]
+    assert metadata["grant_types_supported"] == ["client_credentials", "authorization_code", "refresh_token"]
+    assert metadata["response_types_supported"] == ["code"]
+    assert metadata["response_modes_supported"] == ["query"]
+    assert metadata["code_challenge_methods_supported"] == ["S256"]
+    assert metadata["require_pushed_authorization_requests"] is True
+    assert metadata["authorization_response_iss_parameter_supported"] is True
     assert set(metadata["token_endpoint_auth_signing_alg_values_supported"]) == {"ES256", "Ed25519", "EdDSA", "PS256"}
     assert metadata["dpop_signing_alg_values_supported"] == ["ES256", "Ed25519", "EdDSA", "PS256"]
 
@@ -327,7 +333,7 @@ def test_row_16_the_types_of_an_assertion_are_accepted(node: Node, typ: str | No
     assert node.ask(client_assertion=node.assertion(header=header)).status_code == 200
 
 
-@pytest.mark.parametrize("grant", ["password", "implicit", "refresh_token", "authorization_code", "x" * 300])
+@pytest.mark.parametrize("grant", ["password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer", "x" * 300])
 def test_row_17_other_grants_are_absent(node: Node, grant: str) -> None:
     answer = node.ask(grant_type=grant, username="a", password="b")
     refused(answer, "unsupported_grant_type", 400)

@@ -36,6 +36,7 @@ NOUNS: Mapping[str, Noun] = {
     "export": Noun("formats", "export_app", "Records to files."),
     "keys": Noun("keys", "app", "The node's own keys."),
     "client": Noun("access", "client_app", "Programs that may ask for tokens here."),
+    "grant": Noun("access", "grant_app", "What people allowed programs to do on their behalf."),
     "token": Noun("access", "token_app", "Personal tokens for scripts: `:open` only."),
     "db": Noun("db", "app", "The database."),
     "schema": Noun("schema", "app", "The GraphQL schema."),

@@ -16,8 +16,11 @@ from federation.world import World
 
 @dataclass(frozen=True)
 class RegisteredClient:
-    """Who may ask for tokens: a program of `client add`, or a peer. `jwks` are its public keys; `scopes` what it may
-    have at most. Inactive is the same as unknown, for new tokens and for those it holds."""
+    """Who may ask for tokens: a program that an operator let in, or a peer. `jwks` are its public keys; `scopes` what
+    it may have at most. Inactive is the same as unknown, for new tokens and for those it holds.
+
+    One with `redirect_uris` asks people and has no rights of its own; a `public` one runs where no key can be kept, and
+    authenticates by nothing."""
 
     client_id: str
     jwks: tuple[Mapping[str, str], ...]
@@ -27,6 +30,10 @@ class RegisteredClient:
     affiliation: str | None = None
     jurisdiction: str | None = None
     active: bool = True
+    name: str = ""
+    calls_itself: str = ""
+    redirect_uris: tuple[str, ...] = ()
+    public: bool = False
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
@@ -34,13 +41,18 @@ class RegisteredClient:
         return public_keys(self.jwks)
 
     def allowed(self, scopes: frozenset[str]) -> frozenset[str]:
-        """Those of `scopes` that it may have: granted ones and what they contain; writing policy never for a peer."""
+        """Those of `scopes` that it may have: granted ones and what they contain; writing policy or peers never for a
+        peer, nor for a program that is not known by a key."""
         held = scopes & closure(self.scopes)
-        return held - NEVER_FOR_PEERS if self.kind is ViewerKind.PEER else held
+        return held - NEVER_FOR_PEERS if self.kind is ViewerKind.PEER or self.public else held
 
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 -- an address
 REVOKE_PATH = "/oauth/revoke"
+PAR_PATH = "/oauth/par"
+AUTHORIZE_PATH = "/oauth/authorize"
+INTROSPECT_PATH = "/oauth/introspect"
+REGISTER_PATH = "/oauth/register"
 JWKS_PATH = "/.well-known/jwks.json"
 
 Clients = Callable[[str], RegisteredClient | None]

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from federation.errors import BadInput, Unauthenticated
 from federation.keys import ALGORITHMS
+from federation.oauth.holders import holder
 from federation.oauth.personal import PREFIX, personal_viewer
 from federation.oauth.proofs import ProofRefused, check_proof, nonce
 from federation.oauth.realm import Realm
@@ -98,8 +99,8 @@ class ResourceServer:
         realm = self._realm
         try:
             claims = self._verify(token)
-            client = realm.active_client(claims.client_id)
-            if client is None:
+            viewer = holder(realm, claims)
+            if viewer is None:
                 raise self._refused("The token was revoked.", "invalid_token")
             checked = check_proof(
                 proof,
@@ -120,14 +121,7 @@ class ResourceServer:
             if is_revoked(realm, claims.jti):
                 raise self._refused("The token was revoked.", "invalid_token")
             raise self._refused("The proof was used before.", "invalid_dpop_proof")
-        return Viewer(
-            client.kind,
-            client.client_id,
-            client.allowed(claims.scopes),
-            client.agreement,
-            client.affiliation,
-            client.jurisdiction,
-        )
+        return viewer
 
     def _verify(self, token: str) -> AccessToken:
         digest, keys = hashlib.sha256(token.encode()).digest(), self._realm.keys

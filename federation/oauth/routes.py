@@ -1,4 +1,4 @@
-"""The web edge of the authorization server: bounded forms in, JSON out; and the public documents.
+"""The web edge of the authorization server: bounded forms and JSON in, JSON out; and the public documents.
 
 Endpoints read the body and then work in a thread; nothing here looks at the Host header.
 """
@@ -18,27 +18,47 @@ from starlette.routing import Route
 from federation.edge import bounded_body
 from federation.errors import FederationError
 from federation.keys import ALGORITHMS
-from federation.oauth.realm import JWKS_PATH, REVOKE_PATH, TOKEN_PATH, Realm
-from federation.oauth.server import GRANT, METHOD, Answer, FormRequest, TokenServer
+from federation.oauth.adapter import GRANTS, METHOD, PUBLIC, Answer, FormRequest
+from federation.oauth.realm import (
+    INTROSPECT_PATH,
+    JWKS_PATH,
+    PAR_PATH,
+    REGISTER_PATH,
+    REVOKE_PATH,
+    TOKEN_PATH,
+    Realm,
+)
+from federation.oauth.registering import InvitationRefused, RegistrationRefused, register
+from federation.oauth.server import TokenServer
 
 MAX_FORM = 32_768
 MAX_FIELDS = 32
 CACHE = "public, max-age=300"
+NOT_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 def server_metadata(realm: Realm) -> dict[str, Any]:
     """RFC 8414: only what this node does."""
     return {
         "issuer": realm.url,
+        "pushed_authorization_request_endpoint": realm.url + PAR_PATH,
+        "require_pushed_authorization_requests": True,
         "token_endpoint": realm.url + TOKEN_PATH,
+        "introspection_endpoint": realm.url + INTROSPECT_PATH,
         "revocation_endpoint": realm.url + REVOKE_PATH,
+        "registration_endpoint": realm.url + REGISTER_PATH,
         "jwks_uri": realm.url + JWKS_PATH,
         "scopes_supported": sorted(realm.scopes),
-        "response_types_supported": [],
-        "grant_types_supported": [GRANT],
-        "token_endpoint_auth_methods_supported": [METHOD],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": list(GRANTS),
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "token_endpoint_auth_methods_supported": [METHOD, PUBLIC],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
-        "revocation_endpoint_auth_methods_supported": [METHOD],
+        "introspection_endpoint_auth_methods_supported": [METHOD],
+        "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "revocation_endpoint_auth_methods_supported": [METHOD, PUBLIC],
         "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "dpop_signing_alg_values_supported": list(ALGORITHMS),
         "protected_resources": [realm.audience],
@@ -65,7 +85,8 @@ def key_set(realm: Realm) -> dict[str, Any]:
 
 
 def routes(realm: Realm, server: TokenServer | None = None) -> list[Route]:
-    """The routes of one realm: token, revocation, metadata of server and resource, keys."""
+    """The routes of one realm that programs ask: every endpoint but the one that people are led to, metadata of server
+    and resource, keys."""
     at = server or TokenServer(realm)
 
     def document(path: str, make: Callable[[Realm], Mapping[str, Any]]) -> Route:
@@ -78,6 +99,9 @@ def routes(realm: Realm, server: TokenServer | None = None) -> list[Route]:
     return [
         Route(TOKEN_PATH, _form_endpoint(at.token), methods=["POST"]),
         Route(REVOKE_PATH, _form_endpoint(at.revoke), methods=["POST"]),
+        Route(PAR_PATH, _form_endpoint(at.push), methods=["POST"]),
+        Route(INTROSPECT_PATH, _form_endpoint(at.introspect), methods=["POST"]),
+        Route(REGISTER_PATH, _register_endpoint(realm), methods=["POST"]),
         document("/.well-known/oauth-authorization-server", server_metadata),
         document("/.well-known/oauth-protected-resource/graphql", resource_metadata),
         document(JWKS_PATH, key_set),
@@ -89,7 +113,7 @@ def _form_endpoint(act: Callable[[FormRequest], Answer]) -> Callable[[Request], 
         try:
             form = _fields(request, await _body(request))
         except _BadForm as bad:
-            return _error(400 if bad.status is None else bad.status, "invalid_request", str(bad))
+            return _error(bad.status, "invalid_request", str(bad))
         asked = FormRequest(
             path=request.url.path,
             form=form,
@@ -100,15 +124,45 @@ def _form_endpoint(act: Callable[[FormRequest], Answer]) -> Callable[[Request], 
         try:
             done = await anyio.to_thread.run_sync(act, asked)
         except FederationError as failed:
-            code = "temporarily_unavailable" if failed.status == 503 else "invalid_request"
-            return _error(failed.status, code, failed.message)
+            return _failed(failed)
         return _json(done.status, done.body, dict(done.headers))
 
     return answer
 
 
+def _register_endpoint(realm: Realm) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        shown = request.headers.getlist("authorization")
+        scheme, _, token = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
+        if scheme.lower() != "bearer" or not token.strip() or request.url.query:
+            token = ""
+        try:
+            said = orjson.loads(await _body(request))
+        except _BadForm as bad:
+            return _error(bad.status, "invalid_request", str(bad))
+        except ValueError:
+            said = None
+        try:
+            told = await anyio.to_thread.run_sync(register, realm, token.strip(), said)
+        except InvitationRefused as refused:
+            challenge = {"WWW-Authenticate": f'Bearer realm="{realm.url}", error="invalid_token"'}
+            return _error(401, "invalid_token", refused.message, challenge)
+        except RegistrationRefused as refused:
+            return _error(400, refused.error, refused.message)
+        except FederationError as failed:
+            return _failed(failed)
+        return _json(201, told, NOT_STORED)
+
+    return answer
+
+
+def _failed(error: FederationError) -> Response:
+    code = "temporarily_unavailable" if error.status == 503 else "invalid_request"
+    return _error(error.status, code, error.message)
+
+
 class _BadForm(Exception):
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
 
@@ -116,7 +170,7 @@ class _BadForm(Exception):
 async def _body(request: Request) -> bytes:
     body = await bounded_body(request, MAX_FORM)
     if body is None:
-        raise _BadForm(f"A form may have {MAX_FORM} bytes.", 413)
+        raise _BadForm(f"A body may have {MAX_FORM} bytes.", 413)
     return body
 
 
@@ -135,9 +189,8 @@ def _fields(request: Request, body: bytes) -> tuple[tuple[str, str], ...]:
         raise _BadForm("The form is malformed or has too many fields.") from broken
 
 
-def _error(status: int, error: str, description: str) -> Response:
-    headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-    return _json(status, {"error": error, "error_description": description}, headers)
+def _error(status: int, error: str, description: str, headers: Mapping[str, str] | None = None) -> Response:
+    return _json(status, {"error": error, "error_description": description}, NOT_STORED | dict(headers or {}))
 
 
 def _json(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:

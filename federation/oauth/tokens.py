@@ -23,7 +23,8 @@ class AccessRefused(Unauthenticated):
 
 @dataclass(frozen=True)
 class AccessToken:
-    """The verified claims of an access token."""
+    """The verified claims of an access token. `grant_id` names the grant of a person on whose behalf the client asks;
+    without one the client asks for itself, and is the subject."""
 
     client_id: str
     subject: str
@@ -31,12 +32,25 @@ class AccessToken:
     jkt: str
     jti: str
     expires: int
+    issued: int
+    grant_id: str | None = None
 
 
-def mint(realm: Realm, client_id: str, scopes: tuple[str, ...], jkt: str, chance: bytes) -> str:
+@dataclass(frozen=True)
+class OnBehalf:
+    """Of whom and by which grant a client holds a token, and when the grant ends."""
+
+    subject: str
+    grant_id: str
+    ends: int
+
+
+def mint(
+    realm: Realm, client_id: str, scopes: tuple[str, ...], jkt: str, chance: bytes, on_behalf: OnBehalf | None = None
+) -> str:
     """A token for a client, bound to the key with thumbprint `jkt`. `chance` names the request that it answers."""
     now = realm.world.timestamp()
-    claims = {
+    claims: dict[str, object] = {
         "iss": realm.url,
         "sub": client_id,
         "client_id": client_id,
@@ -47,6 +61,8 @@ def mint(realm: Realm, client_id: str, scopes: tuple[str, ...], jkt: str, chance
         "scope": " ".join(scopes),
         "cnf": {"jkt": jkt},
     }
+    if on_behalf is not None:
+        claims |= {"sub": on_behalf.subject, "grant_id": on_behalf.grant_id, "exp": min(now + LIFETIME, on_behalf.ends)}
     key = realm.keys.tokens
     return sign(key, {"typ": "at+jwt", "kid": key.thumbprint}, claims)
 
@@ -74,7 +90,10 @@ def read_token(realm: Realm, token: str) -> AccessToken:
     if not all(isinstance(value, str) and value for value in texts):
         raise AccessRefused("The token is not one of this node.")
     client_id, subject, scope, jkt, jti = (str(value) for value in texts)
-    return AccessToken(client_id, subject, frozenset(scope.split()), jkt, jti, expires)
+    grant_id = claims.get("grant_id")
+    if (grant_id is None) != (subject == client_id) or not isinstance(grant_id, str | None):
+        raise AccessRefused("The token is not one of this node.")
+    return AccessToken(client_id, subject, frozenset(scope.split()), jkt, jti, expires, issued, grant_id)
 
 
 def is_revoked(realm: Realm, jti: str) -> bool:

@@ -243,6 +243,13 @@ def _writes_access(run: Run) -> None:
     run("client", "add", "later", "--scopes", "resource:open", "--key-file", key, says="client_id")
     made = run("client", "add", "again", "--scopes", "resource:open", "--json", says="private_jwk").json()
     run("client", "revoke", made["client_id"], "--yes", says="revoked")
+    back = "https://dashboard.example/back"
+    run("client", "add", "a page", "--scopes", "resource:open", "--redirect-uri", back, "--public", says="client_id")
+    run("client", "invite", "a watcher", "--scopes", "resource:open", "--json", says="initial_access_token")
+    run("client", "list", "--json", says=back)
+    given = run("grant", "list", "--json", says="asked").json()
+    run("grant", "revoke", given[0]["grant_id"], "--dry-run", says="dead")
+    run("grant", "revoke", given[0]["grant_id"], says="dead")
     issued = run("token", "issue", "a person", "--scopes", "resource:open", "--json", says="token").json()
     run("token", "revoke", issued["token_id"], says="revoked")
 

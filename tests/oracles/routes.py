@@ -8,10 +8,9 @@ from urllib.parse import urlencode
 import orjson
 
 from federation.cli.examining import first_setup_link
-from federation.keys import sign_assertion
 from federation.oauth.accounts import add_account
-from federation.oauth.assertions import ASSERTION_TYPE
-from oracles.network import Said, client_of
+from oracles.network import Said
+from oracles.programs import PROGRAM_ROUTES
 from oracles.questions import SECRET_INPUT
 from oracles.stage import Stage
 
@@ -26,38 +25,6 @@ def _get(path: str) -> Callable[[Stage], list[Said]]:
         ]
 
     return ask
-
-
-def _form(path: str) -> Callable[[Stage], list[Said]]:
-    """Forms that are refused, and a token of a good client, which the callers of the stage have asked for too."""
-
-    def ask(stage: Stage) -> list[Said]:
-        url, kind = stage.node.settings.url + path, {"content-type": "application/x-www-form-urlencoded"}
-        bad = [b"", b"a=b", f"grant_type={SECRET_INPUT}&token={SECRET_INPUT}".encode(), b"\xff"]
-        found = [stage.network.call("POST", url, kind, body) for body in bad]
-        stage.askers["client-mixed"].caller.post("/graphql", b"{}")
-        return found + [said for said in stage.network.said if said.url == url][-4:]
-
-    return ask
-
-
-def _revoke(stage: Stage) -> list[Said]:
-    """A client lets go of its token, with the proof that it is its own."""
-    url = stage.node.settings.url
-    name = f"leaving-{len(stage.network.said)}"
-    client = client_of(stage.network, stage.node, name, frozenset({"resource:open"}))
-    token = client.session.token(url, client.scopes)
-    now = stage.node.world.timestamp()
-    form = {
-        "token": token,
-        "client_id": client.session._client_id,
-        "client_assertion_type": ASSERTION_TYPE,
-        "client_assertion": sign_assertion(client.session._key, client.session._client_id, url, now, name),
-    }
-    kind = {"content-type": "application/x-www-form-urlencoded"}
-    said = stage.network.call("POST", f"{url}/oauth/revoke", kind, urlencode(form).encode())
-    assert said.status == 200, said
-    return [said, *_form("/oauth/revoke")(stage)]
 
 
 def _join(stage: Stage) -> list[Said]:
@@ -150,8 +117,7 @@ ANONYMOUS_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     f"GET {LOGIN}": _get(LOGIN),
     f"POST {LOGIN}": _log_in,
     f"POST {LOGOUT}": _log_out,
-    "POST /oauth/token": _form("/oauth/token"),
-    "POST /oauth/revoke": _revoke,
+    **PROGRAM_ROUTES,
     "POST /exchange/join": _join,
     "POST /exchange/changes": _exchange("/exchange/changes"),
     "POST /exchange/reconcile": _exchange("/exchange/reconcile"),
