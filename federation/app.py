@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Route
 
+from federation.console.consent import consent_routes
 from federation.console.login import login_routes
 from federation.console.pages import Console
 from federation.console.setup import setup_routes
@@ -82,6 +83,7 @@ def _routes(node: Node) -> list[Route]:
         Route("/health/ready", ready(node.check), methods=["GET"]),
         *setup_routes(console),
         *login_routes(console),
+        *consent_routes(console, node.realm, node.policies.current),
         *oauth_routes(node.realm),
         *exchange_routes(node.source, authenticate),
     ]

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from oauth_world import SCOPES, URL, Node
+from sqlalchemy import text
 
 from federation.keys import generate_key, sign_assertion, signing_key
 from federation.oauth.accounts import account_viewer, add_account
@@ -34,6 +35,13 @@ def person(node: Node, handle: str = "asha", **given: Any) -> Viewer:
 def member(node: Node, handle: str, *scopes: str) -> Viewer:
     """A member's account with these scopes."""
     return person(node, handle, kind=ViewerKind.MEMBER, scopes=frozenset(scopes))
+
+
+def set_scopes(node: Node, table: str, where: str, scopes: str) -> None:
+    """Change what a client or an account has, as an operator may."""
+    key = "handle" if table == "account" else "client_id"
+    with node.database.write() as connection:
+        connection.execute(text(f"UPDATE {table} SET scopes = :s WHERE {key} = :k"), {"s": scopes, "k": where})
 
 
 class Program:

@@ -8,14 +8,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from conftest import rows
-from oauth_people import BACK, VERIFIER, Program, member, person
+from oauth_people import BACK, VERIFIER, Program, member, person, set_scopes
 from oauth_world import SCOPES, URL, Node
 from sqlalchemy import text
 
 from federation.errors import NotFound, Unauthenticated
-from federation.keys import generate_key, read_jws, sign
+from federation.keys import generate_key, generate_keys, read_jws, sign
 from federation.oauth.accounts import disable_account
-from federation.oauth.authorizing import approve, deny
+from federation.oauth.authorizing import approve, deny, open_request
 from federation.oauth.clients import revoke_client
 from federation.oauth.grants import end_grant, list_grants, prune_grants
 from federation.oauth.realm import Realm
@@ -44,13 +44,6 @@ def refused(answer: Any, error: str = "invalid_grant", status: int = 400) -> Non
 def dead(program: Program, token: str, **given: Any) -> None:
     with pytest.raises(Unauthenticated, match="revoked"):
         program.use(token, **given)
-
-
-def set_scopes(node: Node, table: str, where: str, scopes: str) -> None:
-    """Change what a client or an account has, as an operator may."""
-    key = "handle" if table == "account" else "client_id"
-    with node.database.write() as connection:
-        connection.execute(text(f"UPDATE {table} SET scopes = :s WHERE {key} = :k"), {"s": scopes, "k": where})
 
 
 def test_nobody_gets_a_token_for_a_code_that_nobody_gave(program: Program) -> None:
@@ -250,8 +243,6 @@ def test_row_41_a_code_is_bound_to_the_key_that_was_named(node: Node) -> None:
 
 
 def redeemable(program: Program, name: str) -> str:
-    from federation.oauth.authorizing import open_request
-
     address = approve(program.node.realm, open_request(program.node.realm, program.id, name), person(program.node))
     return dict(parse_qsl(urlsplit(address).query))["code"]
 
@@ -398,8 +389,6 @@ def test_a_seeded_world_gives_the_same_code_and_tokens_twice(make_database: Any)
 
 
 def test_another_nodes_token_of_a_person_is_refused(node: Node, program: Program) -> None:
-    from federation.keys import generate_keys
-
     keys = generate_keys(node.world, "west")
     west = Realm(URL, keys, node.database, node.world, node.clients, SCOPES)
     program.tokens()

@@ -20,6 +20,7 @@ from federation.errors import FederationError
 from federation.keys import ALGORITHMS
 from federation.oauth.adapter import GRANTS, METHOD, PUBLIC, Answer, FormRequest
 from federation.oauth.realm import (
+    AUTHORIZE_PATH,
     INTROSPECT_PATH,
     JWKS_PATH,
     PAR_PATH,
@@ -41,6 +42,7 @@ def server_metadata(realm: Realm) -> dict[str, Any]:
     """RFC 8414: only what this node does."""
     return {
         "issuer": realm.url,
+        "authorization_endpoint": realm.url + AUTHORIZE_PATH,
         "pushed_authorization_request_endpoint": realm.url + PAR_PATH,
         "require_pushed_authorization_requests": True,
         "token_endpoint": realm.url + TOKEN_PATH,

@@ -7,14 +7,16 @@ from urllib.parse import urlencode
 
 import orjson
 
+from federation.console.pages import Console
 from federation.keys import generate_key, sign_assertion
 from federation.oauth.accounts import account_viewer, add_account
 from federation.oauth.assertions import ASSERTION_TYPE
 from federation.oauth.authorizing import approve, open_request
 from federation.oauth.clients import Kind
 from federation.oauth.registering import invite_client
+from federation.oauth.sessions import begin_session
 from federation.policies.viewer import ViewerKind
-from oracles.dashboards import Dashboard
+from oracles.dashboards import FORM, Dashboard
 from oracles.network import Said, client_of
 from oracles.questions import SECRET_INPUT
 from oracles.stage import Stage
@@ -61,6 +63,52 @@ def _introspect(stage: Stage) -> list[Said]:
     return [asked, *_form("/oauth/introspect")(stage)]
 
 
+def _authorize(stage: Stage) -> list[Said]:
+    """A request that there is, once and again, and some that there are not."""
+    url, asking = stage.node.settings.url + "/oauth/authorize", Dashboard(stage)
+    good = (
+        f"{url}?{urlencode({'client_id': asking.id, 'request_uri': orjson.loads(asking.push().body)['request_uri']})}"
+    )
+    wrong = f"{url}?client_id={SECRET_INPUT}&request_uri={SECRET_INPUT}&redirect_uri={SECRET_INPUT}"
+    return [stage.network.call("GET", each) for each in (good, good, wrong, f"{url}?state={SECRET_INPUT}", url)]
+
+
+def _asked(stage: Stage) -> tuple[Dashboard, str, dict[str, str]]:
+    """A dashboard, the name under which its request is put to a person, and the headers of somebody logged in."""
+    asking, node = Dashboard(stage), stage.node
+    name = open_request(node.realm, asking.id, orjson.loads(asking.push().body)["request_uri"])
+    handle = f"person-{len(stage.network.said)}"
+    add_account(node.database, node.world, handle, "Somebody", password="long-and-used-nowhere")
+    console = Console(node.database, node.world, node.settings.url)
+    cookie = f"{console.cookie_name}={begin_session(node.database, node.world, handle)}"
+    return asking, name, {"cookie": cookie}
+
+
+def _consent_page(stage: Stage) -> list[Said]:
+    _, name, somebody = _asked(stage)
+    url = stage.node.settings.url + "/console/consent"
+    shown = stage.network.call("GET", f"{url}?asked={name}", somebody)
+    assert (shown.status, b"Allow" in shown.body) == (200, True), shown
+    others = [stage.network.call("GET", each) for each in (f"{url}?asked={name}", f"{url}?asked={SECRET_INPUT}", url)]
+    return [shown, *others, stage.network.call("GET", f"{url}?asked={SECRET_INPUT}", somebody)]
+
+
+def _consent(stage: Stage) -> list[Said]:
+    """One request is refused, one allowed; the rest is not understood."""
+    url, said = stage.node.settings.url, []
+    for decision in ("deny", "allow"):
+        _, name, somebody = _asked(stage)
+        headers = FORM | somebody | {"origin": url}
+        forms = [
+            f"asked={SECRET_INPUT}&decision=allow",
+            f"asked={name}&decision=x",
+            f"asked={name}&decision={decision}",
+        ]
+        said += [stage.network.call("POST", f"{url}/console/consent", headers, each.encode()) for each in forms]
+        assert said[-1].status == 303, said[-1]
+    return [*said, stage.network.call("POST", f"{url}/console/consent", FORM, b"asked=x")]
+
+
 def _token(stage: Stage) -> list[Said]:
     """A dashboard gets a token on behalf of a person, and the next one."""
     asking, node = Dashboard(stage), stage.node
@@ -101,5 +149,8 @@ PROGRAM_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     "POST /oauth/revoke": _revoke,
     "POST /oauth/par": _push,
     "POST /oauth/introspect": _introspect,
+    "GET /oauth/authorize": _authorize,
+    "GET /console/consent": _consent_page,
+    "POST /console/consent": _consent,
     "POST /oauth/register": _register,
 }
