@@ -18,8 +18,9 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from federation.console.consent import consent_routes
+from federation.console.account import account_routes
 from federation.console.login import login_routes
-from federation.console.pages import Console
+from federation.console.pages import console_of
 from federation.console.setup import setup_routes
 from federation.edge import REFUSALS, Protected, live, ready, told
 from federation.node import Node, open_node, run_background
@@ -75,7 +76,7 @@ def _routes(node: Node) -> list[Route]:
         public_scopes=node.settings.public_scopes,
         peer_names=lambda: [who.name for who in partners(node.database)],
     )
-    console = Console(node.database, node.world, node.settings.url, node.settings.name, node.keys.secret)
+    console = console_of(node.realm, node.settings.name)
     return [
         Route("/graphql", graphql_app(endpoint, authenticate), methods=["GET", "POST"]),
         Route("/graphql/schema.graphql", told(_schema_text(node)), methods=["GET"]),
@@ -84,6 +85,7 @@ def _routes(node: Node) -> list[Route]:
         *setup_routes(console),
         *login_routes(console),
         *consent_routes(console, node.realm, node.policies.current),
+        *account_routes(console),
         *oauth_routes(node.realm),
         *exchange_routes(node.source, authenticate),
     ]

@@ -9,6 +9,7 @@ import pytest
 from federation.errors import BadInput, Conflict, NotFound
 from federation.keys import signing_key
 from federation.oauth.accounts import (
+    HASHER,
     account_viewer,
     add_account,
     check_password,
@@ -185,6 +186,10 @@ def test_a_password_is_kept_as_argon2id_only(sqlite_database: Database, world: W
         kept = connection.exec_driver_sql("SELECT password FROM account").scalar()
     assert kept.startswith("$argon2id$")
     assert PASSWORD not in kept
+
+
+def test_hashing_takes_one_core_and_enough_memory() -> None:
+    assert (HASHER.time_cost, HASHER.memory_cost, HASHER.parallelism) == (3, 65_536, 1)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from starlette.requests import Request
 from federation.edge import bounded_body
 from federation.errors import BadInput, RateLimited
 
-MAX_BYTES = 4096
+MAX_BYTES = 32_768
+"""Room for the longest password, typed twice, in any script."""
 MAX_FIELDS = 16
 FORM = "application/x-www-form-urlencoded"
 MOST_WAITING = 16
@@ -73,10 +74,15 @@ class Turns:
 
     def __init__(self, at_once: int = 1, waiting: int = MOST_WAITING) -> None:
         self._limiter = anyio.CapacityLimiter(at_once)
-        self._waiting = waiting
+        self._most = at_once + waiting
+        self._inside = 0
 
     async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """What `work` gives. Raises RateLimited where too many wait already."""
-        if self._limiter.statistics().tasks_waiting >= self._waiting:
+        if self._inside >= self._most:
             raise RateLimited("Too many people are logging in at this moment; try again in a few seconds.")
-        return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter)
+        self._inside += 1
+        try:
+            return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter)
+        finally:
+            self._inside -= 1

@@ -1,9 +1,12 @@
-"""Logging in and out. One form asks for everything at once, and whatever is wrong in it has one answer.
+"""Logging in and out. One form asks for password and code at once, and whatever is wrong in it has one answer.
 
-Nothing that was typed is kept or logged.
+With two steps, either the second would tell that the password was right, or everybody would have to be asked for a code
+that many do not have; and what happened in the first would have to be kept. Nothing that was typed is kept or logged.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -11,56 +14,72 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from federation.console.forms import read_form
-from federation.console.pages import LOGIN, Console, checked_next, page, to
-from federation.errors import FederationError, Unauthenticated
-from federation.oauth.accounts import check_password
-from federation.oauth.sessions import begin_session, end_session
+from federation.console.pages import LOGIN, Console, checked_next, page, refusal, to
+from federation.errors import FederationError
+from federation.oauth.entering import log_in
+from federation.oauth.sessions import end_session
 
 LOGOUT = "/console/logout"
-REFUSED = "The handle or the password is not right."
 
 
 def login_routes(console: Console) -> list[Route]:
     """The login page, its form, and the form that logs out."""
 
     async def show(request: Request) -> Response:
-        return page("login.html", next=checked_next(request.query_params.get("next", "")))
+        return _page(console, checked_next(request.query_params.get("next", "")))
 
-    async def log_in(request: Request) -> Response:
+    async def enter(request: Request) -> Response:
         next_path = ""
         try:
             fields = await read_form(request, console.url)
-            next_path = checked_next(fields.get("next", ""))
+            next_path = fields.get("next", "")
             cookie = await console.turns.run(_entered, console, request, fields)
         except FederationError as error:
-            return page("login.html", error.status, alert=error.message, next=checked_next(next_path))
-        return console.with_session(to(next_path), cookie)
+            return _page(console, checked_next(next_path), error)
+        return console.with_session(to(checked_next(next_path)), cookie)
 
-    async def log_out(request: Request) -> Response:
+    async def leave(request: Request) -> Response:
         try:
             await read_form(request, console.url)
+            await anyio.to_thread.run_sync(_left, console, request)
         except FederationError as error:
-            return page("refused.html", error.status, alert=error.message)
-        await anyio.to_thread.run_sync(_left, console, request)
+            return refusal(error)
         return console.with_session(to(LOGIN), None)
 
     return [
         Route(LOGIN, show, methods=["GET"]),
-        Route(LOGIN, log_in, methods=["POST"]),
-        Route(LOGOUT, log_out, methods=["POST"]),
+        Route(LOGIN, enter, methods=["POST"]),
+        Route(LOGOUT, leave, methods=["POST"]),
     ]
+
+
+def _page(console: Console, next_path: str, error: FederationError | None = None) -> Response:
+    values: dict[str, Any] = {
+        "next": next_path,
+        "passkey": console.passkeys.login_options() if console.passkeys else None,
+        "script": "passkey.js" if console.passkeys else None,
+    }
+    return page("login.html", **values) if error is None else refusal(error, "login.html", **values)
 
 
 def _entered(console: Console, request: Request, fields: dict[str, str]) -> str:
     """The cookie of a new session; the one that the browser had before ends. Raises Unauthenticated, RateLimited."""
     handle = fields.get("handle", "").strip()
-    console.may_try(request.client.host if request.client else "", handle)
-    if check_password(console.database, handle, fields.get("password", "")) is None:
-        raise Unauthenticated(REFUSED)
+    console.may_try(address_of(request), handle)
+    if console.passkeys and "passkey" in fields:
+        cookie = console.passkeys.log_in(fields["passkey"])
+    else:
+        password, code = fields.get("password", ""), fields.get("code", "")
+        cookie = log_in(console.database, console.world, console.secret, handle, password, code)
     _left(console, request)
-    return begin_session(console.database, console.world, handle)
+    return cookie
 
 
 def _left(console: Console, request: Request) -> None:
     if (session := console.session_from(request)) is not None:
         end_session(console.database, session.handle, session.session_id)
+
+
+def address_of(request: Request) -> str:
+    """The address that a request comes from; behind a proxy the proxy's."""
+    return request.client.host if request.client else ""

@@ -22,11 +22,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from federation.console.forms import Turns
 from federation.errors import FederationError
+from federation.oauth.passkeys import Passkeys, possible
+from federation.oauth.realm import Realm
 from federation.oauth.sessions import Session, session_of
 from federation.storage.database import Database
 from federation.world import World
 
-HERE = Path(__file__).parent
+TEMPLATES = Path(__file__).parent / "templates"
 LOGIN = "/console/login"
 ACCOUNT = "/console/account"
 MAX_NEXT = 2048
@@ -45,6 +47,7 @@ class Console:
     secret: bytes = field(default=b"", repr=False)
     may_try: Callable[[str, str], None] = lambda *_: None
     turns: Turns = field(default_factory=Turns)
+    passkeys: Passkeys | None = None
 
     @property
     def cookie_name(self) -> str:
@@ -85,6 +88,15 @@ class Console:
         return response
 
 
+def console_of(realm: Realm, name: str, may_try: Callable[[str, str], None] = lambda *_: None) -> Console:
+    """The console of a node, whose name people see."""
+    keys = realm.keys.secret
+    passkeys = (
+        Passkeys(realm.database, realm.world, realm.url, name, keys, realm.spent) if possible(realm.url) else None
+    )
+    return Console(realm.database, realm.world, realm.url, name, keys, may_try, passkeys=passkeys)
+
+
 def to_login(next_path: str) -> Response:
     """Sends somebody who is not logged in to the login page, and from there on to a page of this node."""
     return to(f"{LOGIN}?{urlencode({'next': checked_next(next_path)})}")
@@ -109,13 +121,12 @@ def page(
     headers: Mapping[str, str] | None = None,
     **values: Any,
 ) -> HTMLResponse:
-    """A page from a template in `templates/`, with at most one script, which must be a constant text.
+    """A page from a template in `templates/`, with at most one script, named there too.
 
     `form_targets` are the sources that its forms may lead to, also by redirects, which some browsers check too."""
-    made = _environment().get_template(template)
-    text = made.render(style=Markup(_style()), script=None if script is None else Markup(script), **values)  # noqa: S704 -- texts of this package
-    sent = page_headers(script, form_targets) | dict(headers or {})
-    return HTMLResponse(text, status, sent)
+    made, running = _environment().get_template(template), None if script is None else _text(script)
+    text = made.render(style=_text("style.css"), script=running, **values)
+    return HTMLResponse(text, status, page_headers(running, form_targets) | dict(headers or {}))
 
 
 def refusal(error: FederationError, template: str = "refused.html", **values: Any) -> HTMLResponse:
@@ -126,10 +137,11 @@ def refusal(error: FederationError, template: str = "refused.html", **values: An
 def page_headers(script: str | None = None, form_targets: Sequence[str] = ("'self'",)) -> dict[str, str]:
     """The headers of a page. The referrer stays within the node; with none at all browsers would hide the origin of a
     form too."""
+    style = _source(_text("style.css"))
     allowed = f"script-src {_source(script)}; " if script else ""
     return {
         "content-security-policy": (
-            f"default-src 'none'; {allowed}style-src {_source(_style())}; form-action {' '.join(form_targets)}; "
+            f"default-src 'none'; {allowed}style-src {style}; form-action {' '.join(form_targets)}; "
             "base-uri 'none'; frame-ancestors 'none'"
         ),
         "x-content-type-options": "nosniff",
@@ -144,20 +156,15 @@ def _source(text: str) -> str:
 
 
 @functools.cache
-def _style() -> str:
-    return (HERE / "templates" / "style.css").read_text(encoding="utf-8")
-
-
-@functools.cache
-def script_text(name: str) -> str:
-    """The text of a script in `templates/`."""
-    return (HERE / "templates" / name).read_text(encoding="utf-8")
+def _text(name: str) -> Markup:
+    """A style or script of this package, which goes into pages as it is."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 -- a file of this package
 
 
 @functools.cache
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

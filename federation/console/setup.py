@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from federation.console.forms import read_form
-from federation.console.pages import Console, page, script_text
+from federation.console.pages import Console, page
 from federation.errors import BadInput, FederationError
 from federation.oauth.accounts import SETUP_PATH, redeem_link
 
@@ -44,4 +44,4 @@ def setup_routes(console: Console) -> list[Route]:
 
 def _page(heading: str, error: FederationError | None = None) -> Response:
     alert, status = ("", 200) if error is None else (error.message, error.status)
-    return page("setup.html", status, script=script_text("setup.js"), heading=heading, handle=None, alert=alert)
+    return page("setup.html", status, script="setup.js", heading=heading, handle=None, alert=alert)

@@ -56,36 +56,46 @@ _IN_FORCE = (
 def begin_session(database: Database, world: World, handle: str, *, second: str | None = None) -> str:
     """A new session of an account that has just shown who it is: the value for the cookie, which is kept nowhere here.
     Raises NotFound where there is no such account that may log in."""
-    now = world.timestamp()
     with database.write() as connection:
-        found = connection.execute(
-            text("SELECT 1 FROM account WHERE handle = :handle AND disabled_at IS NULL AND password IS NOT NULL"),
-            {"handle": handle},
-        ).first()
-        if found is None:
-            raise NotFound("There is no such account.")
-        held = connection.execute(
-            text("SELECT digest FROM login_session WHERE handle = :handle ORDER BY begun_at DESC, session_id"),
-            {"handle": handle},
-        ).all()
-        for (digest,) in held[MOST - 1 :]:
-            connection.execute(text("DELETE FROM login_session WHERE digest = :digest"), {"digest": digest})
-        subject = f"{handle} {now} {len(held)}"
-        cookie = b64(world.draw("login-session", subject, 32))
-        row = {
-            "digest": _digest(cookie),
-            "session_id": world.draw("login-session-id", subject, 8).hex(),
-            "handle": handle,
-            "now": now,
-            "second": second,
-        }
-        connection.execute(
-            text(
-                "INSERT INTO login_session (digest, session_id, handle, begun_at, seen_at, second) "
-                "VALUES (:digest, :session_id, :handle, :now, :now, :second)"
-            ),
-            row,
-        )
+        return begin_session_in(connection, world, handle, second=second)
+
+
+def begin_session_in(connection: Connection, world: World, handle: str, *, second: str | None) -> str:
+    """The same as a part of what uses up a code, so that neither is without the other.
+
+    The account's row is held until the commit: a new password, which ends its sessions, comes before or after."""
+    now = world.timestamp()
+    held = connection.execute(
+        text(
+            "UPDATE account SET disabled_at = NULL"
+            " WHERE handle = :handle AND disabled_at IS NULL AND password IS NOT NULL"
+        ),
+        {"handle": handle},
+    )
+    if held.rowcount != 1:
+        raise NotFound("There is no such account.")
+    older = connection.execute(
+        text("SELECT digest FROM login_session WHERE handle = :handle ORDER BY begun_at DESC, session_id"),
+        {"handle": handle},
+    ).all()
+    for (digest,) in older[MOST - 1 :]:
+        connection.execute(text("DELETE FROM login_session WHERE digest = :digest"), {"digest": digest})
+    subject = f"{handle} {now} {len(older)}"
+    cookie = b64(world.draw("login-session", subject, 32))
+    row = {
+        "digest": _digest(cookie),
+        "session_id": world.draw("login-session-id", subject, 8).hex(),
+        "handle": handle,
+        "now": now,
+        "second": second,
+    }
+    connection.execute(
+        text(
+            "INSERT INTO login_session (digest, session_id, handle, begun_at, seen_at, second)"
+            " VALUES (:digest, :session_id, :handle, :now, :now, :second)"
+        ),
+        row,
+    )
     return cookie
 
 

@@ -76,6 +76,42 @@ class LoginSession(SQLModel, table=True):
     second: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
 
 
+class TotpSecret(SQLModel, table=True):
+    """What an account's authenticator app makes its codes from, sealed under the node's secret; and the last step of
+    time of which a code was used."""
+
+    __tablename__ = "totp_secret"
+
+    handle: str = Field(sa_column=Column(Text, primary_key=True))
+    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    last_step: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class RecoveryCode(SQLModel, table=True):
+    """A code that stands in once for a lost second factor: a keyed digest. A used one has no row."""
+
+    __tablename__ = "recovery_code"
+
+    digest: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    handle: str = Field(sa_column=Column(Text, nullable=False, index=True))
+
+
+class Passkey(SQLModel, table=True):
+    """A passkey (WebAuthn) of an account: its public key in COSE form."""
+
+    __tablename__ = "passkey"
+
+    credential_id: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    passkey_id: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    handle: str = Field(sa_column=Column(Text, nullable=False, index=True))
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    public_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    sign_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    used_at: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+
 class SpentIdentifier(SQLModel, table=True):
     """A `jti` that was seen: of an assertion or of a proof. `digest` names kind, owner and jti. No index on the end:
     a row is written for every request, and looked for by its end once a minute."""

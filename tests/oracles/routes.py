@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
 import orjson
+import pyotp
+from passkey_device import Device, options_in
 
 from federation.cli.examining import first_setup_link
 from federation.oauth.accounts import add_account
@@ -96,12 +99,41 @@ def _log_out(stage: Stage) -> list[Said]:
     return [stage.network.call("POST", url + LOGOUT, each, b"a=b") for each in headers]
 
 
+def _account(stage: Stage) -> list[Said]:
+    """Somebody sets up all that an account can have; and each form with what it refuses."""
+    url, cookie = stage.node.settings.url, dict(_log_in(stage)[-2].headers)[b"set-cookie"].decode().partition(";")[0]
+    form = {"content-type": "application/x-www-form-urlencoded", "origin": url, "cookie": cookie}
+
+    def get(path: str = ACCOUNT, **headers: str) -> Said:
+        return stage.network.call("GET", url + path, headers)
+
+    def send(**fields: str) -> Said:
+        return stage.network.call("POST", url + ACCOUNT, form, urlencode(fields).encode())
+
+    page = get(cookie=cookie)
+    said = [get(), get(cookie=f"{cookie}x"), get(f"{ACCOUNT}?done={SECRET_INPUT}", cookie=cookie), page]
+    said += [send(do=each, password=SECRET_INPUT, session=SECRET_INPUT, sealed=SECRET_INPUT) for each in FORMS]
+    said += [send(do=each, password=PASSWORD, id=SECRET_INPUT) for each in ("no-passkey", "no-totp", "passkey", "totp")]
+    totp, sealed = re.findall(r'<code>([A-Z2-7 ]+)</code>|name="sealed" value="([^"]+)"', said[-1].body.decode())
+    app = pyotp.TOTP(totp[0].replace(" ", ""))
+    said += [send(do="totp-code", sealed=sealed[1], code="000000")]
+    said += [send(do="totp-code", sealed=sealed[1], code=app.at(stage.node.world.timestamp()))]
+    made = Device(url).create(options_in(page.body.decode()))
+    said += [send(do="passkey", password=PASSWORD, name="phone", passkey=made), get(cookie=cookie)]
+    assert [each.status for each in said[-4:]] == [400, 200, 303, 200], said[-4:]
+    new = {"new": PASSWORD + "!", "again": PASSWORD + "!"}
+    said += [send(do="codes", password=PASSWORD), send(do="end-others"), send(do="password", password=PASSWORD, **new)]
+    return [*said, stage.network.call("POST", url + ACCOUNT, form | {"cookie": ""}, b"do=end")]
+
+
 def _elsewhere(stage: Stage) -> list[Said]:
     url = stage.node.settings.url
     return [stage.network.call("GET", f"{url}/{SECRET_INPUT}"), stage.network.call("POST", f"{url}/", {}, b"x")]
 
 
 SETUP, LOGIN, LOGOUT = "/console/setup", "/console/login", "/console/logout"
+ACCOUNT = "/console/account"
+FORMS = ("", "end", "end-others", "totp-code", "password", "totp", "no-totp", "codes", "passkey", "no-passkey")
 PASSWORD = "long-and-used-nowhere"
 ANONYMOUS_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     "elsewhere": _elsewhere,
@@ -118,6 +150,8 @@ ANONYMOUS_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     f"POST {LOGIN}": _log_in,
     f"POST {LOGOUT}": _log_out,
     **PROGRAM_ROUTES,
+    f"GET {ACCOUNT}": _get(ACCOUNT),
+    f"POST {ACCOUNT}": _account,
     "POST /exchange/join": _join,
     "POST /exchange/changes": _exchange("/exchange/changes"),
     "POST /exchange/reconcile": _exchange("/exchange/reconcile"),
