@@ -17,8 +17,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Route
 
-from federation.console.consent import consent_routes
 from federation.console.account import account_routes
+from federation.console.consent import consent_routes
 from federation.console.login import login_routes
 from federation.console.pages import console_of
 from federation.console.setup import setup_routes

@@ -38,6 +38,7 @@ NOUNS: Mapping[str, Noun] = {
     "client": Noun("access", "client_app", "Programs that may ask for tokens here."),
     "grant": Noun("access", "grant_app", "What people allowed programs to do on their behalf."),
     "token": Noun("access", "token_app", "Personal tokens for scripts: `:open` only."),
+    "user": Noun("user", "app", "Accounts of this network's own people."),
     "db": Noun("db", "app", "The database."),
     "schema": Noun("schema", "app", "The GraphQL schema."),
     "config": Noun("config", "app", "The settings."),

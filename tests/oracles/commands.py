@@ -211,6 +211,7 @@ def drive_writing(run: Run, other: Node) -> None:
     """The commands that change something; `other` is a node that can be reached."""
     _writes_records(run)
     _writes_access(run)
+    _writes_people(run)
     _writes_peers(run, other)
     _writes_keys(run)
     tighter = run.path("tighter.toml")
@@ -259,6 +260,18 @@ def _writes_keys(run: Run) -> None:
     for name in ("tokens", "provenance"):
         run("keys", "rotate", name, "--yes", says="now")
     run("keys", "rotate", "nobody", "--yes", codes=(1,), says="BAD_INPUT")
+
+
+def _writes_people(run: Run) -> None:
+    run("user", "add", "amina", "--name", "Amina", "--kind", "steward", "--dry-run", says="a steward")
+    run("user", "add", "amina", "--name", "Amina", "--kind", "steward", says="/console/setup#")
+    run("user", "add", "ben", "--name", "B", "--kind", "member", "--scopes", "records:write", "--json", says="link")
+    run("user", "list", says=["amina", "records:write"])
+    run("user", "list", "--json", says="recovery_codes")
+    run("user", "sessions", "amina", says="not logged in")
+    run("user", "sessions", "amina", "--end", "--yes", says="ended: 0")
+    run("user", "reset", "amina", "--yes", "--json", says="/console/setup#")
+    run("user", "disable", "ben", "--yes", says="closed")
 
 
 def _writes_peers(run: Run, other: Node) -> None:
