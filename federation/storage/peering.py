@@ -117,8 +117,8 @@ def origin_row(conn: Connection, oid: int | None = None, thumbprint: str = "") -
 def pin_origin(
     conn: Connection, thumbprint: str, name: str, jwk: Mapping[str, Any], handovers: Sequence[str] = ()
 ) -> None:
-    """Write down a peer's own first key, its hand-overs since, and the name that it has here: nobody else's word changes
-    that name. This node's own row, and that of another peer, stay as they are."""
+    """Write down a peer's own first key, its hand-overs since, and the name that it has here: nobody else's word
+    changes that name. This node's own row, and that of another peer, stay as they are."""
     peers: Any = Peer.__table__  # type: ignore[attr-defined]
     origins = tables.origins
     other = select(peers.c.pid).where(peers.c.origin == thumbprint, peers.c.name != name)
