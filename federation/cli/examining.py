@@ -7,15 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from urllib.parse import urlsplit
 
 from federation.cli.policy_file import difference
 from federation.errors import Conflict, FederationError
 from federation.node import Node
-from federation.oauth.accounts import add_account, has_steward, setup_link
+from federation.oauth.accounts import add_account, has_steward, list_accounts, setup_link
 from federation.peers import agreements, state
 from federation.peers.agreements import Partner
 from federation.peers.serve import MAX_CLASSES
+from federation.policies.viewer import ViewerKind
 from federation.settings import FILE_NAME, load_settings
 from federation.storage.migrating import check
 
@@ -37,10 +39,24 @@ class Finding:
 
 
 def first_setup_link(node: Node) -> str:
-    """The one-time link with which the first steward sets a password; links given out before end."""
+    """The one-time link with which the first steward sets a password; links given out before end. Where that account
+    was closed, or is a member's, it is another one's."""
+    held = {each.handle: each for each in list_accounts(node.database)}
+    fit = (
+        each
+        for each in _handles()
+        if each not in held or (held[each].kind is ViewerKind.STEWARD and held[each].disabled_at is None)
+    )
+    handle = next(fit)
     with suppress(Conflict):  # made at an earlier start, and not yet set up
-        add_account(node.database, node.world, FIRST_STEWARD, "First steward")
-    return setup_link(node.database, node.world, node.settings.url, FIRST_STEWARD)
+        add_account(node.database, node.world, handle, "First steward")
+    return setup_link(node.database, node.world, node.settings.url, handle)
+
+
+def _handles() -> Iterator[str]:
+    """What the first steward may be called, in order."""
+    yield FIRST_STEWARD
+    yield from (f"{FIRST_STEWARD}-{number}" for number in count(2))
 
 
 def examine(node: Node) -> list[Finding]:

@@ -10,8 +10,9 @@ import pyotp
 import pytest
 
 from cli.conftest import Cli, not_confirmed, opened
+from federation.cli.examining import first_setup_link
 from federation.node import Node
-from federation.oauth.accounts import account_viewer, redeem_link
+from federation.oauth.accounts import account_viewer, has_steward, redeem_link
 from federation.oauth.factors import Factors, factors_of, keep_totp, new_recovery_codes
 from federation.oauth.sessions import begin_session, session_of
 from federation.policies.tiers import ACTION_SCOPES
@@ -159,3 +160,15 @@ def test_a_trial_adds_nobody_and_shows_no_link(cli: Cli, home: Path) -> None:
     assert (ran.json["handle"], ran.json["dry_run"]) == ("amina", True)
     assert "link" not in ran.json
     assert cli("user", "list", "--json", home=home).json == []
+
+
+def test_where_the_first_steward_was_closed_or_is_a_member_the_link_is_for_another(cli: Cli, home: Path) -> None:
+    with closing(opened(home)) as node:
+        assert redeem(home, first_setup_link(node).partition("#")[2]) == "steward"
+    assert cli("user", "disable", "steward", "--yes", home=home).code == 0
+    assert cli("user", "add", "steward-2", "--name", "A", "--kind", "member", home=home).code == 0
+    with closing(opened(home)) as node:
+        first = first_setup_link(node)
+        assert redeem(home, first_setup_link(node).partition("#")[2]) == "steward-3"
+        assert first != first_setup_link(node)
+        assert has_steward(node.database)
