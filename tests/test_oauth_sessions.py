@@ -32,6 +32,7 @@ from federation.oauth.sessions import (
 )
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.storage.database import Database, open_database
+from federation.storage.grants import OAuthGrant
 from federation.world import World
 
 PASSWORD = "correct horse battery"
@@ -203,6 +204,16 @@ def test_a_reset_ends_every_session_and_the_password_with_them(people: Database,
         reset_account(people, world, "", "nobody")
     assert redeem_link(people, world, code, NEW) == "amina"
     assert session_of(people, world, begin_session(people, world, "amina")) is not None
+
+
+def test_a_reset_ends_what_programs_may_do_for_the_account_and_for_no_other(people: Database, world: World) -> None:
+    columns = {"client_id": "x", "sub": "person", "scopes": "", "created_at": 1, "ends_at": 2**40}
+    with people.write() as connection:
+        for handle in ("amina", "ben"):
+            row = OAuthGrant(grant_id=f"of {handle}", handle=handle, **columns)
+            connection.execute(OAuthGrant.__table__.insert().values(**row.model_dump()))  # type: ignore[attr-defined]
+    reset_account(people, world, "", "amina")
+    assert rows(people, "SELECT grant_id FROM oauth_grant WHERE revoked_at IS NULL") == [("of ben",)]
 
 
 def test_a_link_that_sets_a_password_ends_what_was_begun_with_the_old_one(people: Database, world: World) -> None:

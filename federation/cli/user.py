@@ -55,7 +55,7 @@ def list_users(home: Home = HERE, json: Json = False) -> None:
 
 @app.command()
 def reset(handle: Handle, home: Home = HERE, json: Json = False, yes: Yes = False, dry_run: DryRun = False) -> None:
-    """Takes an account its password, app, passkeys and recovery codes, ends its sessions, and prints a new link."""
+    """Takes an account all it logs in with, ends its sessions and what programs may do for it; prints a new link."""
     out = Output(json, dry_run)
     out.confirm(f"Take {handle} password, app, passkeys and codes, and end every session?", yes=yes)
     with node_at(home, dry_run=dry_run) as node:

@@ -15,6 +15,7 @@ from sqlmodel import col
 from federation.errors import BadInput, Conflict, NotFound
 from federation.keys import b64
 from federation.oauth.factors import remove_factors_in
+from federation.oauth.grants import end_grants_in
 from federation.oauth.sessions import end_sessions_in
 from federation.policies.tiers import ACTION_SCOPES
 from federation.policies.viewer import Viewer, ViewerKind
@@ -153,14 +154,15 @@ def change_password(database: Database, handle: str, password: str, *, keep: str
 
 
 def reset_account(database: Database, world: World, url: str, handle: str) -> str:
-    """Takes an account its password, its second factors and its sessions, for somebody else may have them: a new setup
-    link. Raises NotFound."""
+    """Takes an account its password, its second factors, its sessions and what programs may do on its behalf, for
+    somebody else may have them: a new setup link. Raises NotFound."""
     changed = update(Account).where(col(Account.handle) == handle, col(Account.disabled_at).is_(None))
     with database.write() as connection:
         if connection.execute(changed.values(password=None)).rowcount != 1:
             raise NotFound("There is no such account.")
         remove_factors_in(connection, handle)
         end_sessions_in(connection, handle)
+        end_grants_in(connection, handle, world.timestamp())
     return setup_link(database, world, url, handle)
 
 

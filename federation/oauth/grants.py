@@ -127,6 +127,12 @@ def end_in(connection: Connection, grant_id: str, now: int) -> bool:
     return connection.execute(statement, values).rowcount == 1
 
 
+def end_grants_in(connection: Connection, handle: str, now: int) -> int:
+    """End all that an account gave, within a transaction: how many."""
+    statement = text("UPDATE oauth_grant SET revoked_at = :now WHERE handle = :handle AND revoked_at IS NULL")
+    return connection.execute(statement, {"now": now, "handle": handle}).rowcount
+
+
 @dataclass(frozen=True)
 class GrantView:
     """A grant as it is listed: who gave what to whom; over ones too while they are kept."""
