@@ -34,8 +34,15 @@ ROUTES = {
     "/health/live": {"GET", "HEAD"},
     "/health/ready": {"GET", "HEAD"},
     "/console/setup": {"GET", "HEAD", "POST"},
+    "/console/login": {"GET", "HEAD", "POST"},
+    "/console/logout": {"POST"},
+    "/console/consent": {"GET", "HEAD", "POST"},
+    "/oauth/authorize": {"GET", "HEAD"},
     "/oauth/token": {"POST"},
     "/oauth/revoke": {"POST"},
+    "/oauth/par": {"POST"},
+    "/oauth/introspect": {"POST"},
+    "/oauth/register": {"POST"},
     "/.well-known/oauth-authorization-server": {"GET", "HEAD"},
     "/.well-known/oauth-protected-resource/graphql": {"GET", "HEAD"},
     "/.well-known/jwks.json": {"GET", "HEAD"},
@@ -81,12 +88,17 @@ def test_these_are_all_addresses_there_are(node: Node) -> None:
     assert found == ROUTES
 
 
+NEED_MORE = {"/oauth/authorize": 400, "/console/consent": 400}
+"""What cannot be read by its address alone, and how it says so."""
+
+
 @pytest.mark.parametrize("path", [path for path, methods in ROUTES.items() if "GET" in methods and path != "/graphql"])
 def test_what_can_be_read_is_there_with_headers_that_protect(path: str, web: TestClient) -> None:
     answer = web.get(path)
-    assert answer.status_code == 200
+    assert answer.status_code == NEED_MORE.get(path, 200)
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    of_a_page = path.startswith("/console/") or path == "/oauth/authorize"  # whose forms must tell where they come from
+    assert answer.headers["referrer-policy"] == ("same-origin" if of_a_page else "no-referrer")
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     assert "server" not in answer.headers
     assert "set-cookie" not in answer.headers

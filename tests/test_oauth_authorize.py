@@ -344,6 +344,7 @@ def test_a_grant_ends_after_thirty_days_and_its_last_token_with_it(node: Node, p
     node.clock.turn(days - 300)
     last = program.refresh(given["refresh_token"]).json()
     assert last["expires_in"] == 300
+    assert read_jws(last["access_token"], types=frozenset({"at+jwt"})).claims["exp"] == node.now + 300
     program.use(last["access_token"])
     node.clock.turn(300)
     with pytest.raises(Unauthenticated):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import rows
-from oauth_people import BACK, Program, person
+from oauth_people import BACK, Program, person, set_scopes
 from oauth_world import SCOPES, URL, Node
 
 from federation.errors import BadInput, NotFound
@@ -218,6 +218,8 @@ def test_row_37_a_request_is_opened_once_within_a_minute_and_by_its_client(datab
     asked = open_request(node.realm, program.id, name)
     with pytest.raises(NotFound, match="opened"):
         open_request(node.another_realm(), program.id, name)
+    with pytest.raises(NotFound, match="opened"):
+        open_request(node.realm, program.id, asked)
     with pytest.raises(NotFound):
         question(node.realm, name)
     assert question(node.realm, asked).client.client_id == program.id
@@ -358,3 +360,7 @@ def test_a_public_client_asks_people_and_never_writes_policy_or_peers(node: Node
         node.database, node.world, "p", frozenset({"exchange"}), SCOPES, redirect_uris=(BACK,), public=True
     )
     assert made.private_jwk == {}
+    program = Program(node)
+    set_scopes(node, "oauth_client", program.id, "resource:open peers:write")
+    refused(program.push(scope="peers:write"), "invalid_scope")
+    assert program.push(scope="resource:open").status_code == 201

@@ -151,6 +151,8 @@ def test_row_42_a_refresh_never_gives_more_than_was_granted(node: Node, public: 
     assert program.use(narrow["access_token"]).scopes == {"exchange"}
     whole = program.refresh(narrow.get("refresh_token", token)).json()
     assert whole["scope"] == "exchange resource:community"
+    wide = program.tokens(scope="exchange")
+    refused(program.refresh(wide["refresh_token"], scope="resource:open"), "invalid_scope")
     less = program.refresh(whole.get("refresh_token", token), scope="resource:open").json()
     assert program.use(less["access_token"]).scopes == {"resource:open"}
 

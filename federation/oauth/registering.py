@@ -5,7 +5,6 @@ fixed when it was invited. There is no way to read or change a registration afte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -40,12 +39,6 @@ class RegistrationRefused(BadInput):
         self.error = error
 
 
-@dataclass(frozen=True)
-class _Invited:
-    name: str
-    kind: Kind
-
-
 def invite_client(database: Database, world: World, name: str, kind: Kind, known: frozenset[str], days: int = 7) -> str:
     """A token with which one program registers itself, once. Raises BadInput as `checked_kind` does, and for days out
     of bounds."""
@@ -71,40 +64,41 @@ def invite_client(database: Database, world: World, name: str, kind: Kind, known
 def register(realm: Realm, token: str, said: object) -> dict[str, Any]:
     """Register the program that shows an invitation: its metadata as it is kept (RFC 7591, 3.2.1). A refusal leaves the
     invitation as it was. Raises InvitationRefused, RegistrationRefused."""
-    now, shown = realm.world.timestamp(), digest(token)
-    invited = _invited(realm, shown, now)
-    if invited is None:
-        raise InvitationRefused(_REFUSED)
-    if not isinstance(said, dict):
-        raise RegistrationRefused("A registration is a JSON object.")
-    keys, calls_itself = _keys(invited.kind, said), _name(said)
-    _check_fits(invited.kind, said)
-    client_id = new_client_id(realm.world, shown.hex())
-    jwks = [{**key.jwk, "kid": key.kid} for key in keys]
-    claim = text(
-        "UPDATE client_invitation SET used_by = :client"
-        " WHERE digest = :digest AND used_by IS NULL AND expires_at > :now"
-    )
-    with realm.database.write() as connection:
-        if connection.execute(claim, {"client": client_id, "digest": shown, "now": now}).rowcount != 1:
+    shown = digest(token)
+    asked: dict[str, Any] = {
+        "digest": shown,
+        "now": realm.world.timestamp(),
+        "client": new_client_id(realm.world, shown.hex()),
+    }
+    with realm.database.read() as connection:  # who has none makes nobody wait for a write
+        if connection.execute(_FIND, asked).first() is None:
             raise InvitationRefused(_REFUSED)
-        keep_client(connection, client_id, invited.name, jwks, invited.kind, now, calls_itself)
-    told = {"client_id": client_id, "client_id_issued_at": now, "client_name": calls_itself or invited.name}
-    told |= {"redirect_uris": list(invited.kind.redirect_uris)} | _fixed(invited.kind)
+    with realm.database.write() as connection:
+        row = connection.execute(_CLAIM, asked).first()
+        if row is None:
+            raise InvitationRefused(_REFUSED)
+        kind = Kind(frozenset(row.scopes.split()), tuple(orjson.loads(row.redirect_uris)), bool(row.public))
+        jwks, calls_itself = _checked(kind, said)
+        keep_client(connection, asked["client"], row.name, jwks, kind, asked["now"], calls_itself)
+    told = {"client_id": asked["client"], "client_id_issued_at": asked["now"], "client_name": calls_itself or row.name}
+    told |= {"redirect_uris": list(kind.redirect_uris)} | _fixed(kind)
     return told | ({"jwks": {"keys": jwks}} if jwks else {})
 
 
 _REFUSED = "The invitation is missing, unknown, used or over; ask the operator of this node for a new one."
+_FIND = text("SELECT 1 FROM client_invitation WHERE digest = :digest AND expires_at > :now")
+_CLAIM = text(
+    "UPDATE client_invitation SET used_by = :client"
+    " WHERE digest = :digest AND used_by IS NULL AND expires_at > :now RETURNING name, scopes, public, redirect_uris"
+)
 
 
-def _invited(realm: Realm, shown: bytes, now: int) -> _Invited | None:
-    find = text("SELECT * FROM client_invitation WHERE digest = :digest AND used_by IS NULL AND expires_at > :now")
-    with realm.database.read() as connection:
-        row = connection.execute(find, {"digest": shown, "now": now}).first()
-    if row is None:
-        return None
-    addresses = tuple(orjson.loads(row.redirect_uris))
-    return _Invited(row.name, Kind(frozenset(row.scopes.split()), addresses, bool(row.public)))
+def _checked(kind: Kind, said: object) -> tuple[list[dict[str, str]], str]:
+    """The program's keys and what it calls itself, if what it says fits its kind. Raises RegistrationRefused."""
+    if not isinstance(said, dict):
+        raise RegistrationRefused("A registration is a JSON object.")
+    _check_fits(kind, said)
+    return [{**key.jwk, "kid": key.kid} for key in _keys(kind, said)], _name(said)
 
 
 def _fixed(kind: Kind) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from faults.grants import GRANT_FAULTS
 from faults.planting import Fault
 from federation.keys import jose
 from federation.oauth import assertions, personal, proofs, realm, resource, spent, tokens
@@ -150,7 +151,7 @@ FAULTS = (
     ),
     _fault(
         "a peer may write policy",
-        realm.RegisteredClient.allowed, "held - NEVER_FOR_PEERS if self.kind is ViewerKind.PEER else held", "held",
+        realm.RegisteredClient.allowed, "self.kind is ViewerKind.PEER or ", "",
         SERVER, "row_18",
     ),
     _fault(
@@ -173,4 +174,5 @@ FAULTS = (
         "a personal token opens whatever it was given",
         personal.issue_personal_token, 'scope.endswith(":open") and ', "", ACCOUNTS, "personal_token",
     ),
+    *GRANT_FAULTS,
 )  # fmt: skip
