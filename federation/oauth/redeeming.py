@@ -55,7 +55,7 @@ def new_grant(
     """Write down what an account gives a program, and the code of it, which is given back. In the caller's
     transaction, that a request is answered once."""
     now, subject = realm.world.timestamp(), f"{client.client_id} {handle} {terms.challenge}"
-    grant_id = b64(realm.world.draw("grant", subject, 16))
+    grant_id = "grant-" + b64(realm.world.draw("grant", subject, 16))
     code = b64(realm.world.draw("authorization-code", subject, 32))
     grant = OAuthGrant(
         grant_id=grant_id,
