@@ -6,6 +6,7 @@ Pure values. No step of a ladder may need more than a finer one, and nothing ope
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from federation.policies.catalogue import FieldRules
@@ -64,6 +65,7 @@ class Rule:
         return dict(self.steps).get(step, NOBODY_OPENS)
 
 
+@lru_cache(512)
 def tier_opening(type_key: str, tier: Tier) -> Opening:
     """Who opens a step of a tier: whoever holds the type's scope of it. `network` and `sealed` have none."""
     return Opening((frozenset({scope_for(type_key, tier)}),)) if tier in SCOPED_TIERS else NOBODY_OPENS

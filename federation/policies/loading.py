@@ -80,11 +80,12 @@ def _type_rules(page: _Page, key: str, table: object) -> list[Rule]:
         page.refuse((key,), f"unknown type {key}{_hint(key, page.catalogue.types)}")
     if not isinstance(table, dict):
         page.refuse((key,), "a type is a table of fields")
+    spellings = {spelling: field for field in kind.fields.values() for spelling in (field.name, camel(field.name))}
     rules: dict[str, Rule] = {}
     spelled: dict[str, str] = {}
     for written, value in table.items():
         path = (key, written)
-        field = _field(page, kind, path, written)
+        field = _field(page, kind, spellings, path, written)
         if field.name in spelled:
             page.refuse(path, f"the field is named twice, as {spelled[field.name]} and as {written}")
         spelled[field.name] = written
@@ -92,10 +93,9 @@ def _type_rules(page: _Page, key: str, table: object) -> list[Rule]:
     return list(rules.values())
 
 
-def _field(page: _Page, kind: TypeRules, path: Path, written: str) -> FieldRules:
+def _field(page: _Page, kind: TypeRules, spellings: Mapping[str, FieldRules], path: Path, written: str) -> FieldRules:
     if written in FIXED_FIELDS:
         page.refuse(path, "the rule of this field is fixed")
-    spellings = {spelling: field for field in kind.fields.values() for spelling in (field.name, camel(field.name))}
     field = spellings.get(written)
     if field is None:
         page.refuse(path, f"unknown field {written} of {kind.key}{_hint(written, spellings)}")
