@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,12 @@ def _connected(said: object) -> bool:
     return isinstance(said, SOCKS5Reply) and said.reply_code is SOCKS5ReplyCode.SUCCEEDED
 
 
+@cache
+def _usual_authorities() -> ssl.SSLContext:
+    """The authorities that everybody trusts, read once for all clients of a process: it takes 30 ms."""
+    return httpcore2.default_ssl_context(_trust_env=False)
+
+
 def _transport(context: ssl.SSLContext, backend: httpcore2.NetworkBackend) -> httpx2.HTTPTransport:
     transport = httpx2.HTTPTransport(verify=context, trust_env=False)
     # httpx2 has no argument for the network backend; the pool that it made has opened nothing yet.
@@ -224,9 +231,7 @@ class Outbound:
     ) -> None:
         rule = AddressRule(tuple(ipaddress.ip_network(block) for block in allow_private), resolve)
         self._clock = _Deadline()
-        context = httpcore2.default_ssl_context(_trust_env=False)
-        if ca_file is not None:
-            context = ssl.create_default_context(cafile=str(ca_file))
+        context = _usual_authorities() if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._onions = onion_proxy is not None
         mounts = {"http://": _transport(context, _Backend(rule, False, self._clock))}
