@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -79,9 +79,8 @@ def leaks_in_database(home: Path) -> Iterator[tuple[str, str, str]]:
         for content in (b"\n".join(plain), noise, *unpackable):
             everything = content is not noise and column != "home"
             for form in forms(content):
-                for pattern in (CANARY, EMAIL, PHONE) if everything else (CANARY,):
-                    for found in pattern.findall(form):
-                        yield table, column, found
+                for found in _leaks(form, (CANARY, EMAIL, PHONE) if everything else (CANARY,)):
+                    yield table, column, found
 
 
 def is_text(value: bytes) -> bool:
@@ -94,4 +93,12 @@ def is_text(value: bytes) -> bool:
 
 def leaks_in_text(content: bytes) -> list[str]:
     """The same in a log or an answer."""
-    return [found for form in forms(content) for pattern in (CANARY, EMAIL, PHONE) for found in pattern.findall(form)]
+    return [found for form in forms(content) for found in _leaks(form, (CANARY, EMAIL, PHONE))]
+
+
+def _leaks(form: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[str]:
+    """What the patterns find. Most forms cannot hold a match of the slow ones, which is seen much faster."""
+    for pattern in patterns:
+        if (pattern is EMAIL and "@" not in form) or (pattern is CANARY and "cny" not in form.lower()):
+            continue
+        yield from pattern.findall(form)

@@ -36,7 +36,8 @@ DEEPEST = 6
 LARGEST = 64 * 1024 * 1024
 
 _BASE64 = re.compile(rb"[A-Za-z0-9_\-+/]{12,}={0,2}")
-_HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}")
+_HEX = re.compile(rb"[0-9a-fA-F]{16,}")
+_LETTERS = bytes([*range(32, 127), 9, 10, 13])
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _DAY_AFTER = re.compile(r"^DTEND;VALUE=DATE:(\d{8})$")
@@ -95,7 +96,7 @@ def _inside(data: bytes) -> Iterator[bytes]:
     for run in _BASE64.findall(data):
         yield from _from_base64(run)
     for run in _HEX.findall(data):
-        yield binascii.unhexlify(run)
+        yield binascii.unhexlify(run[: len(run) // 2 * 2])
 
 
 def _calendar(data: bytes) -> str:
@@ -154,7 +155,7 @@ def _from_base64(run: bytes) -> Iterator[bytes]:
     if (
         raw[:4] == b"\x28\xb5\x2f\xfd"
         or raw[:2] == b"\x1f\x8b"
-        or sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in raw) >= 0.6 * len(raw)
+        or len(raw) - len(raw.translate(None, _LETTERS)) >= 0.6 * len(raw)
     ):
         yield raw
 
