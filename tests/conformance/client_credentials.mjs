@@ -36,9 +36,7 @@ tell({
     client.clientCredentialsGrant(config, { ...wanted, scope: 'policy:write' }, bound()),
   ),
   no_scope: await attempted(() => client.clientCredentialsGrant(config, {}, bound())),
-  introspected: config.serverMetadata().introspection_endpoint
-    ? await client.tokenIntrospection(config, access_token)
-    : null,
+  introspected: await client.tokenIntrospection(config, access_token),
   revoked: (await client.tokenRevocation(config, access_token)) ?? null,
   after: await attempted(() => ask(bound())),
 })

@@ -20,6 +20,8 @@ def test_a_partners_program_gets_a_bound_token_and_asks_with_it(node: Tried) -> 
     assert (viewer["kind"], set(viewer["scopes"])) == ("CLIENT", set(SCOPES))
     for attempt in ("without_proof", "with_another_key", "after"):
         assert told[attempt]["status"] == 401, attempt
+    assert told["introspected"]["active"] is True
+    assert told["introspected"]["client_id"] == node.client["client_id"]
     assert told["token_without_proof"] == {"error": "invalid_dpop_proof", "status": 400}
     assert told["wider_scope"] == {"error": "invalid_scope", "status": 400}
     assert told["no_scope"] == {"error": "invalid_scope", "status": 400}
