@@ -33,7 +33,10 @@ def told(request: pytest.FixtureRequest, node: Tried, account: dict[str, str]) -
     words = ["client", "invite", "Board", "--scopes", ",".join(SCOPES), "--redirect-uri", BACK]
     invited = done(node.served.home, *words, *(["--public"] if request.param else []))
     given = {"url": node.url, "scopes": SCOPES, "redirect_uri": BACK, "query": VIEWER, "account": account}
-    return {"public": request.param, **ran("code_flow.mjs", public=request.param, invitation=invited["initial_access_token"], **given)}
+    return {
+        "public": request.param,
+        **ran("code_flow.mjs", public=request.param, invitation=invited["initial_access_token"], **given),
+    }
 
 
 def test_a_program_registers_once_by_its_invitation(told: Any) -> None:
