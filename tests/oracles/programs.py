@@ -132,7 +132,8 @@ def _token(stage: Stage) -> list[Said]:
 def _register(stage: Stage) -> list[Said]:
     """An invitation that there is not, registrations that do not fit, and one that does."""
     node, url = stage.node, stage.node.settings.url + "/oauth/register"
-    token = invite_client(node.database, node.world, "invited", Kind(frozenset({"resource:open"})), node.scopes)
+    name, kind = f"invited-{len(stage.network.said)}", Kind(frozenset({"resource:open"}))
+    token = invite_client(node.database, node.world, name, kind, node.scopes)
     json = {"content-type": "application/json"}
     bodies = [b"", b"{", b"[]", orjson.dumps({"client_name": SECRET_INPUT, "scope": SECRET_INPUT})]
     found = [stage.network.call("POST", url, json, body) for body in bodies]
