@@ -28,6 +28,7 @@ from federation.oauth.resource import ResourceServer
 from federation.oauth.routes import routes as oauth_routes
 from federation.peers.agreements import partners
 from federation.peers.routes import exchange_routes
+from federation.peers.vouching.routes import trust_routes
 from federation.policies.policy import default_policy
 from federation.policies.viewer import Viewer
 from federation.records.codes import load as load_codes
@@ -88,6 +89,7 @@ def _routes(node: Node) -> list[Route]:
         *account_routes(console),
         *oauth_routes(node.realm),
         *exchange_routes(node.source, authenticate),
+        *trust_routes(node.entity, authenticate),
     ]
 
 

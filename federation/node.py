@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from federation.peers.pull import Puller
 from federation.peers.serve import Source
 from federation.peers.state import prune_served
 from federation.peers.trust import Self
+from federation.peers.vouching.entity import Entity, metadata_of
+from federation.peers.vouching.renewal import renew_until
 from federation.policies.catalogue import Catalogue
 from federation.policies.terms import Labels, labels
 from federation.policies.tiers import ACTION_SCOPES, SCOPED_TIERS, Tier, scope_for
@@ -73,6 +76,7 @@ class Node:
     realm: Realm
     puller: Puller
     source: Source
+    entity: Entity
 
     @property
     def keys(self) -> NodeKeys:
@@ -94,14 +98,18 @@ class Node:
         """The viewer behind the command line: who can read the home's keys is a steward."""
         return Viewer(ViewerKind.STEWARD, "operator", ACTION_SCOPES)
 
+    @property
+    def holder(self) -> str:
+        """A new name for this process, where one at a time may do a thing."""
+        return f"{os.getpid()}-{self.world.draw('holder', str(os.getpid()), 6).hex()}"
+
     def exchange_loop(self) -> ExchangeLoop:
         """The background exchange of this process."""
-        holder = f"{os.getpid()}-{self.world.draw('holder', str(os.getpid()), 6).hex()}"
         return ExchangeLoop(
             self.database,
             self.world,
             self.puller.sync,
-            holder,
+            self.holder,
             interval=self.settings.exchange_interval,
             let_go=self.puller.let_go,
         )
@@ -196,6 +204,7 @@ def _wired(settings: Settings, world: World, ring: KeyRing, database: Database) 
     clients = first_of(registered_peers(database), registered_clients(database))
     session = PeerSession(outbound, lambda: ring.in_force.peer, settings.url, world)
     me = Self(settings.name, settings.url, ring)
+    realm = Realm(settings.url, ring, database, world, clients, scopes)
     return Node(
         settings=settings,
         world=world,
@@ -209,9 +218,10 @@ def _wired(settings: Settings, world: World, ring: KeyRing, database: Database) 
         intake=intake,
         outbound=outbound,
         session=session,
-        realm=Realm(settings.url, ring, database, world, clients, scopes),
+        realm=realm,
         puller=Puller(database, world, keys.origin, session, Holding(database, intake, codes)),
         source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
+        entity=Entity(database, world, me, session, partial(metadata_of, realm), settings.federation_public),
     )
 
 
@@ -229,9 +239,13 @@ def _check_public_scopes(settings: Settings, types: Catalogue) -> None:
 
 
 def run_background(node: Node, ending: threading.Event) -> None:
-    """Sweeps and exchanges until `ending` is set. Several processes may do so: leases keep their pulls apart."""
+    """Sweeps, exchanges and renews what it vouches for until `ending` is set. Several processes may do so: leases keep
+    their pulls apart. A peer that answers slowly holds up neither the sweeper nor the pulls."""
     loop = node.exchange_loop()
     loop.start()
+    vouching = (node.entity, node.holder, ending, node.settings.sweep_interval)
+    renewing = threading.Thread(target=renew_until, args=vouching, name="vouching", daemon=True)
+    renewing.start()
     try:
         while True:
             for step in (node.sweep, node.ledger.anchor):  # neither waits for the other to go well
@@ -245,3 +259,4 @@ def run_background(node: Node, ending: threading.Event) -> None:
                 return
     finally:
         loop.stop()
+        renewing.join(5.0)

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     database_key: SecretStr | None = Field(None, description="passphrase that encrypts the SQLite file whole")
     public_scopes: frozenset[str] = Field(frozenset(), description="scopes of the anonymous viewer; `:open` only")
     place_k: int = Field(3, ge=1, le=1000, description="a place with fewer networks than this is shown coarser")
+    federation_public: bool = Field(False, description="tell everybody this node's name, its superiors and its marks")
     max_hops: int = Field(2, ge=1, le=5, description="how many nodes an own record's path may hold")
     allow_private_peers: tuple[str, ...] = Field((), description="private address ranges that peers may have (CIDR)")
     ca_file: Path | None = Field(None, description="PEM file of authorities for peers' TLS, instead of the built-in")

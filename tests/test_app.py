@@ -49,6 +49,11 @@ ROUTES = {
     "/exchange/join": {"POST"},
     "/exchange/changes": {"POST"},
     "/exchange/reconcile": {"POST"},
+    "/.well-known/openid-federation": {"GET", "HEAD"},
+    "/exchange/trust": {"POST"},
+    "/exchange/trust/fetch": {"POST"},
+    "/exchange/trust/list": {"POST"},
+    "/exchange/trust/resolve": {"POST"},
 }
 
 

@@ -105,12 +105,12 @@ def test_an_owned_mark_needs_its_owners_delegation_to_this_issuer() -> None:
 def test_a_malformed_mark_is_refused_and_left_out(change: Callable[[Any], Any]) -> None:
     entry = change(mark())
     why_not(entry, federation())
-    assert read_marks([entry, mark()], RIVER.issuer)[0]["trust_mark_type"] == KIND
-    assert len(read_marks([entry, mark()], RIVER.issuer)) == 1
+    assert read_marks([entry, mark()], WEST.issuer, RIVER.issuer)[0]["trust_mark_type"] == KIND
+    assert len(read_marks([entry, mark()], WEST.issuer, RIVER.issuer)) == 1
     assert [each.issuer for each in holding([entry, mark()], RIVER.issuer, federation(), NOW)] == [WEST.issuer]
 
 
 def test_only_so_many_marks_are_looked_at() -> None:
-    assert len(read_marks([mark()] * 100, RIVER.issuer)) == MAX_MARKS
+    assert len(read_marks([mark(), mark(AURORA)] * 100, WEST.issuer, RIVER.issuer)) == MAX_MARKS // 2
     assert len(holding([mark()] * 100, RIVER.issuer, federation(), NOW)) == MAX_MARKS
-    assert read_marks({"a": 1}, RIVER.issuer) == []
+    assert read_marks({"a": 1}, WEST.issuer, RIVER.issuer) == []

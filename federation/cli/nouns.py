@@ -30,6 +30,7 @@ NOUNS: Mapping[str, Noun] = {
     ),
     "sync": Noun("nodes", "sync", "Pulls from the peers now, shows progress, and ends; exit 1 where one failed."),
     "peer": Noun("peer", "app", "Other nodes: who they are and what they were granted."),
+    "trust": Noun("trust", "app", "Who vouches for whom: chains, anchors, superiors, marks. They grant nothing."),
     "policy": Noun("policy", "app", "Who may see which field how exactly."),
     "record": Noun("record", "app", "The node's own records."),
     "import": Noun("formats", "import_app", "Records from files."),

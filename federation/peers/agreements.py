@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Table, select, update
 
 from federation.errors import BadInput, Conflict, NotFound
+from federation.keys import PublicKey, public_keys
 from federation.oauth.realm import Clients, RegisteredClient
 from federation.policies.catalogue import Catalogue
 from federation.policies.predicates import JURISDICTION
@@ -157,6 +158,12 @@ def token_scopes(who: Partner) -> frozenset[str]:
     """The scopes that the peer may ask tokens for. A peer without an agreement still gets `exchange`, whose view is
     then empty, so that withdrawals reach it; a frozen one gets nothing."""
     return frozenset() if who.frozen else effective_scopes(who) | {EXCHANGE}
+
+
+def current_keys(who: Partner) -> tuple[PublicKey, ...]:
+    """The keys that a peer signs with now, as they are pinned here: its assertions and what it says of itself. Nobody
+    else's word changes them."""
+    return public_keys(who.jwks)
 
 
 def registered_peers(database: Database) -> Clients:

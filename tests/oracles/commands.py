@@ -85,6 +85,7 @@ def drive_reading(run: Run) -> None:
     _of_policies(run)
     _of_peers(run)
     _of_exports_for_others(run)
+    _of_trust(run)
     _of_records(run)
     _of_exports(run)
     run("client", "list", says="client-mixed")
@@ -148,6 +149,16 @@ def _of_peers(run: Run) -> None:
     sent = {rec.gid for rec, _ in run.stage.expected("peer-narrowed").seen.values() if rec.own and rec.type != "need"}
     told = {row["id"] for row in ran.json() if row["type"] != "need"}
     run.drive.say([ran.command], [f"{len(sent ^ told)} records of {len(sent)}"] if sent - told else [])
+
+
+def _of_trust(run: Run) -> None:
+    run("trust", "show", says=["key", "Superiors"])
+    run("trust", "show", "peer-partner", "--json", says="unvouched")
+    run("trust", "show", "peer-frozen", says="frozen")
+    run("trust", "list", says="nobody")
+    run("trust", "anchor", "list", says="No anchors")
+    run("trust", "hints", "list", says="No superiors")
+    run("trust", "mark", "list", says="No marks")
 
 
 def _of_records(run: Run) -> None:
@@ -298,6 +309,7 @@ def _writes_peers(run: Run, other: Node) -> None:
         says="near has",
     )
     run("peer", "set", "near", "--affiliation", "none", "--jurisdiction", "KE", says="none")
+    _writes_trust(run, other)
     run("sync", "near", says="near")
     run("sync", "peer-frozen", codes=(1,))
     run("peer", "show", "near", "--json", says="last_success")
@@ -305,6 +317,34 @@ def _writes_peers(run: Run, other: Node) -> None:
     run("peer", "freeze", "nearer", says="frozen")
     run("peer", "unfreeze", "nearer", says="no longer")
     run("peer", "revoke", "nearer", "--yes", says="revoked")
+
+
+def _writes_trust(run: Run, other: Node) -> None:
+    """Who vouches for whom; something of each is left, so that its table is looked through."""
+    mark = "https://near.example/marks/one"
+    print_ = other.keys.peer.thumbprint
+    run("trust", "vouch", "near", "--max-path-length", 1, "--json", says="expires")
+    run("trust", "vouch", "peer-frozen", codes=(1,), says="CONFLICT")
+    run("trust", "hints", "add", "near", says="superior")
+    run("trust", "hints", "remove", "near", says="any more")
+    run("trust", "hints", "add", "near", "--json", says="near")
+    run("trust", "anchor", "add", other.settings.url, "--thumbprint", print_, says="anchor")
+    run("trust", "anchor", "remove", other.settings.url, says="any more")
+    run("trust", "anchor", "add", other.settings.url, "--thumbprint", print_, "--json", says=print_)
+    run("trust", "mark", "issue", "near", mark, says=mark)
+    run("trust", "mark", "revoke", "near", mark, says="renewed")
+    run("trust", "mark", "issue", "near", mark, "--days", 3, "--json", says=mark)
+    run("trust", "mark", "allow", mark, "--issuer", other.settings.url, says="known")
+    run("trust", "refresh", "near", says="vouched")
+    run("trust", "refresh", "peer-partner", codes=(1,), says="problem")
+    run("trust", "show", "near", says="is an anchor here")
+    run("trust", "show", says="does not vouch")
+    run("trust", "hints", "list", says="does not vouch")
+    run("trust", "list", "--json", says="near")
+    run("trust", "anchor", "list", says=print_)
+    run("trust", "mark", "list", says=mark)
+    run("trust", "unvouch", "near", says="no more")
+    run("trust", "vouch", "near", says="until")
 
 
 def drive_homes(run: Run, target: str) -> None:

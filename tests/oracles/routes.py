@@ -12,6 +12,7 @@ from passkey_device import Device, options_in
 
 from federation.cli.examining import first_setup_link
 from federation.oauth.accounts import add_account
+from federation.peers.vouching.entity import CONFIGURATION_PATH, FETCH_PATH, LIST_PATH, RESOLVE_PATH, TRUST_PATH
 from oracles.network import Said
 from oracles.programs import PROGRAM_ROUTES
 from oracles.questions import SECRET_INPUT
@@ -59,6 +60,23 @@ def _exchange(path: str) -> Callable[[Stage], list[Said]]:
         bad = [b"", b"[]", b"{", orjson.dumps({"run": SECRET_INPUT, "cursor": SECRET_INPUT, "type": SECRET_INPUT})]
         bad.append(orjson.dumps({"cursor": "x", "limit": -1}))
         return [stage.network.call("POST", url, {}, b"{}"), *(caller.post(path, body) for body in bad)]
+
+    return ask
+
+
+def _trust(path: str) -> Callable[[Stage], list[Said]]:
+    """What a verified peer is answered, and what everybody else is."""
+
+    def ask(stage: Stage) -> list[Said]:
+        url, caller = stage.node.settings.url, stage.askers["peer-partner"].caller
+        kind = "application/x-www-form-urlencoded"
+        forms = [b"", f"sub={SECRET_INPUT}&trust_anchor={url}".encode(), f"sub={url}&trust_anchor={url}".encode()]
+        forms += [f"entity_type={SECRET_INPUT}".encode(), b"\xff", b"a" * 9000, b"sub=https%3A%2F%2Fdelta.example"]
+        open_to_all = [stage.network.call("POST", url + path, {"content-type": kind}, form) for form in forms]
+        asked = [caller.post(path, form, **{"content-type": kind}) for form in forms]
+        assert {said.status for said in open_to_all} == {401}
+        assert {said.status for said in asked} <= {200, 400, 404}
+        return [*open_to_all, *asked]
 
     return ask
 
@@ -155,5 +173,7 @@ ANONYMOUS_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     "POST /exchange/join": _join,
     "POST /exchange/changes": _exchange("/exchange/changes"),
     "POST /exchange/reconcile": _exchange("/exchange/reconcile"),
+    f"GET {CONFIGURATION_PATH}": _get(CONFIGURATION_PATH),
+    **{f"POST {path}": _trust(path) for path in (TRUST_PATH, FETCH_PATH, LIST_PATH, RESOLVE_PATH)},
 }
 """How each route is driven beside what askers put to GraphQL and the exchange: with what it refuses."""

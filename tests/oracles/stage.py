@@ -147,7 +147,7 @@ def joined(node: Node, network: Network) -> Node:
     session = PeerSession(network, node.keys.peer, node.settings.url, node.world)  # type: ignore[arg-type]
     old: Any = node.puller
     puller = Puller(node.database, node.world, node.keys.origin, session, old._holding)
-    node = dataclasses.replace(node, puller=puller)
+    node = dataclasses.replace(node, puller=puller, entity=dataclasses.replace(node.entity, session=session))
     network.apps[node.settings.url] = app_of(node)
     return node
 

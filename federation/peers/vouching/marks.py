@@ -69,15 +69,17 @@ def make_delegation(key: SigningKey, owner: str, issuer: str, kind: str, now: in
     return keys.sign(key, {"typ": DELEGATION, "kid": key.thumbprint}, claims)
 
 
-def read_marks(listed: object, subject: str) -> list[dict[str, str]]:
-    """Those marks of a list that are of sound form and about this subject, at most MAX_MARKS; nothing is verified."""
+def read_marks(listed: object, issuer: str, subject: str) -> list[dict[str, str]]:
+    """Those marks of a list that are of sound form, by this issuer and about this subject, at most MAX_MARKS. Nothing
+    is verified."""
     found = []
     for each in listed[:MAX_MARKS] if isinstance(listed, list) else ():
         try:
             claims = _read(each, subject)
         except StatementRefused:
             continue
-        found.append({"trust_mark_type": str(claims["trust_mark_type"]), "trust_mark": str(each["trust_mark"])})
+        if claims["iss"] == issuer:
+            found.append({"trust_mark_type": str(claims["trust_mark_type"]), "trust_mark": str(each["trust_mark"])})
     return found
 
 
