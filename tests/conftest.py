@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from log_search import PUBLIC, SECRET, watching
 
 from federation.storage.database import Database, open_database
 from federation.storage.migrating import migrate
@@ -55,6 +56,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return next((files[0] for files in TOGETHER if file in files), file)
 
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_in_any_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Row 46 of the checklist, over all that this process runs and all log files that it leaves."""
+    search = watching()
+    seen = next(search)
+    yield
+    seen.read(tmp_path_factory.getbasetemp())
+    search.close()
+    assert seen.purposes <= SECRET | PUBLIC, "say of each purpose of a draw whether it is a secret"
+    assert seen.found() == []
 
 
 @contextmanager
