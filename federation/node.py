@@ -28,6 +28,7 @@ from federation.oauth.realm import Realm, first_of
 from federation.oauth.sessions import prune_sessions
 from federation.outbound import Outbound
 from federation.peers.agreements import registered_peers
+from federation.peers.handing import Renewal
 from federation.peers.holding import Holding
 from federation.peers.loop import ExchangeLoop
 from federation.peers.pull import Puller
@@ -219,7 +220,14 @@ def _wired(settings: Settings, world: World, ring: KeyRing, database: Database) 
         outbound=outbound,
         session=session,
         realm=realm,
-        puller=Puller(database, world, keys.origin, session, Holding(database, intake, codes)),
+        puller=Puller(
+            database,
+            world,
+            keys.origin,
+            session,
+            Holding(database, intake, codes),
+            renew=Renewal(database, world, me, outbound),
+        ),
         source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
         entity=Entity(database, world, me, session, partial(metadata_of, realm), settings.federation_public),
     )

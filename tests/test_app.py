@@ -47,6 +47,7 @@ ROUTES = {
     "/.well-known/oauth-protected-resource/graphql": {"GET", "HEAD"},
     "/.well-known/jwks.json": {"GET", "HEAD"},
     "/exchange/join": {"POST"},
+    "/exchange/keys": {"POST"},
     "/exchange/changes": {"POST"},
     "/exchange/reconcile": {"POST"},
     "/.well-known/openid-federation": {"GET", "HEAD"},
@@ -191,7 +192,8 @@ def test_what_breaks_unforeseen_says_nothing_of_why(
         ("/graphql", 2_000_000, "application/json"),
         ("/oauth/token", 200_000, "application/x-www-form-urlencoded"),
         ("/console/setup", 10_000, "application/x-www-form-urlencoded"),
-        ("/exchange/join", 20_000, "application/jwt"),
+        ("/exchange/join", 70_000, "application/jwt"),
+        ("/exchange/keys", 70_000, "application/jwt"),
     ],
 )
 def test_a_body_that_is_too_long_is_refused(path: str, limit: int, kind: str, web: TestClient) -> None:

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from federation.errors import BadInput, Conflict, FederationError, NotFound
 from federation.keys import SignatureRefused, generate_keys
-from federation.peers import agreements, trust
+from federation.peers import agreements, pinning, trust
 from federation.peers.agreements import EXCHANGE, effective_scopes, token_scopes, viewer_of
 from federation.peers.trust import Self
 from federation.records.registry import catalogue
@@ -21,6 +21,9 @@ from federation.storage.tables import origins, sync_state
 from federation.world import World
 
 CATALOGUE = catalogue()
+TABLES = [
+    agreements.PEERS, trust.INVITATIONS, origins, sync_state, agreements.REPLACED, pinning.REKEYING, pinning.WARNINGS,
+]  # fmt: skip
 
 
 @dataclass
@@ -72,7 +75,7 @@ def make(tmp_path: Path, clock: Clock):
         world = World(clock, seed=name.encode().ljust(32, b"."))
         database = open_database(f"sqlite:///{tmp_path / name}.db")
         opened.append(database)
-        SQLModel.metadata.create_all(database.engine, tables=[agreements.PEERS, trust.INVITATIONS, origins, sync_state])
+        SQLModel.metadata.create_all(database.engine, tables=TABLES)
         return Node(Self(name, f"https://{name}.example", generate_keys(world, name)), database, world)
 
     yield make

@@ -11,10 +11,11 @@ from itertools import count
 from urllib.parse import urlsplit
 
 from federation.cli.policy_file import difference
+from federation.cli.reading import moment
 from federation.errors import Conflict, FederationError
 from federation.node import Node
 from federation.oauth.accounts import add_account, has_steward, list_accounts, setup_link
-from federation.peers import agreements, state
+from federation.peers import agreements, handing, state, trust
 from federation.peers.agreements import Partner
 from federation.peers.serve import MAX_CLASSES
 from federation.policies.viewer import ViewerKind
@@ -124,12 +125,13 @@ def _of_peers(node: Node) -> Iterator[Finding]:
     yield from _of_classes(state.classes(node.database))
     yield from _of_clocks(node, [who for who in known if who.asked])
     for who in known:
-        if not who.verified:
+        if not who.verified and not trust.is_awaited(node.database, who):
             yield Finding(
                 "NOT_VERIFIED",
                 f"{who.name} is not verified: somebody may stand between.",
                 f"Compare words: federation peer words {who.name}, then peer verify.",
             )
+        yield from _of_keys(node, who)
         if who.state == "active" and who.until and who.until - today < SOON:
             yield Finding("ENDS_SOON", f"The agreement with {who.name} ends on {who.until}.", "federation peer grant …")
         if who.affiliation is None and who.scopes:
@@ -145,6 +147,28 @@ def _of_peers(node: Node) -> Iterator[Finding]:
                 f"The last {failing.failures} pulls from {who.name} failed ({failing.last_error}).",
                 f"federation sync {who.name}",
             )
+
+
+def _of_keys(node: Node, who: Partner) -> Iterator[Finding]:
+    """What speaks against the key of a peer, and of those whose records came by it."""
+    if trust.is_awaited(node.database, who):
+        yield Finding(
+            "KEY_AWAITED",
+            f"The key of {who.name} was given up, and it has shown no new one.",
+            f"Send them the invitation, or make another: federation peer rekey {who.name}",
+        )
+    if (warned := handing.warning(node.database, who)) is not None:
+        yield Finding(
+            "KEY_WARNING",
+            f"Somebody else may hold a key of {who.name}: {handing.REASONS[warned.reason]} ({moment(warned.at)}).",
+            f"Ask them. Unless they can tell: federation peer freeze {who.name}, then federation peer rekey {who.name}",
+        )
+    for origin in state.forked_origins(node.database, who.pid):
+        yield Finding(
+            "FORKED_ORIGIN",
+            f"By {who.name} came another successor of a key of the origin {origin}; it was not believed.",
+            "Somebody else holds that key: ask the network that the origin is, over another channel.",
+        )
 
 
 def _of_classes(classes: int) -> Iterator[Finding]:

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
 from federation.cli.output import Output
-from federation.errors import BadInput
+from federation.cli.reading import moment
+from federation.errors import BadInput, FederationError, SettingsInvalid
 from federation.keys import NodeKeys, rotate_tokens
-from federation.keys.node import NAMES
+from federation.keys.node import NAMES, load_key_file
 from federation.node import Node
-from federation.peers import origins
+from federation.peers import agreements, origins
+from federation.peers.handing import exchange_keys
+from federation.peers.statements import rotate_peer
+from federation.settings import load_settings
+from federation.world import World, real_world
 
 app = typer.Typer(no_args_is_help=True, help="The node's own keys.")
 
-Rotate = Callable[[Node, bool], NodeKeys]
+Rotate = Callable[[Path, World, str, bool], NodeKeys]
 
 ROTATES: Mapping[str, Rotate] = {
-    "provenance": lambda node, leaked: origins.rotate_provenance(node.settings.home, node.world, leaked=leaked),
-    "tokens": lambda node, leaked: rotate_tokens(node.settings.home, node.world, leaked=leaked),
+    "peer": lambda home, world, url, leaked: rotate_peer(home, world, url, leaked=leaked),
+    "provenance": lambda home, world, _url, leaked: origins.rotate_provenance(home, world, leaked=leaked),
+    "tokens": lambda home, world, _url, leaked: rotate_tokens(home, world, leaked=leaked),
 }
-"""How the key of each name is replaced; told whether the old one is in other hands."""
+"""How the key of each name is replaced: where, under which address, and whether the old one is in other hands."""
+
+
+def _told(node: Node) -> tuple[list[str], list[str]]:
+    """Tells every linked peer which key this node has now; gives who knows it, and who does not yet."""
+    known: list[str] = []
+    unknown: list[str] = []
+    for who in agreements.partners(node.database):
+        if who.frozen or who.state == "revoked":
+            continue
+        taken = False
+        with suppress(FederationError):
+            taken = exchange_keys(node.database, node.world, node.me, node.outbound, who)
+        (known if taken else unknown).append(who.name)
+    return known, unknown
 
 
 @app.command("list")
@@ -46,7 +67,7 @@ def _rows(keys: NodeKeys) -> Iterator[dict[str, Any]]:
 
 def _time(seconds: int) -> str | None:
     """A moment to the second; None where it is not known, or never came."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+    return moment(seconds) if seconds else None
 
 
 @app.command()
@@ -64,9 +85,31 @@ def rotate(
     if key not in ROTATES:
         raise BadInput(f"There is no key {key[:40]!r} to rotate; one of: {', '.join(ROTATES)}.", field="key")
     out = Output(json, dry_run)
+    settings, world = load_settings(home)[0], real_world()
+    before = _present(home, world, key, lost=key == "peer" and leaked)
     out.confirm(f"Replace the {key} key?", yes=yes)
-    with node_at(home, dry_run=dry_run) as node:
-        before = getattr(node.keys, key).thumbprint
-        after = before if dry_run else getattr(ROTATES[key](node, leaked), key).thumbprint
-    result = {"key": key, "replaced": before} | ({} if dry_run else {"thumbprint": after})
-    out.result(result, f"the {key} key {before}" if dry_run else f"The {key} key is {after} now; it was {before}.")
+    if dry_run:
+        out.result({"key": key, "replaced": before}, f"the {key} key {before}")
+        return
+    after = getattr(ROTATES[key](settings.home, world, settings.url, leaked), key).thumbprint
+    result: dict[str, Any] = {"key": key, "replaced": before, "thumbprint": after}
+    unknown: list[str] = []
+    if key == "peer":
+        with node_at(home) as node:
+            known, unknown = _told(node)
+        result |= {"known_to": known, "not_known_to": unknown}
+    out.result(result, f"The {key} key is {after} now; it was {before or 'gone'}.")
+    if unknown and leaked:
+        out.note(f"Each of these has to run `federation peer rekey` and send you the invitation: {', '.join(unknown)}.")
+    elif unknown:
+        out.note(f"Not reached; told when they are next asked, or ask: {', '.join(unknown)}.")
+
+
+def _present(home: Path, world: World, key: str, *, lost: bool) -> str | None:
+    """The thumbprint of the key in force; None where it is gone or broken, and may be."""
+    try:
+        return load_key_file(home, world, key).key.thumbprint
+    except SettingsInvalid:
+        if not lost:
+            raise
+        return None

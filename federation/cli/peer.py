@@ -9,8 +9,8 @@ import typer
 
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at, split
 from federation.cli.output import Output
-from federation.cli.reading import exchange_state
-from federation.errors import BadInput
+from federation.cli.reading import exchange_state, key_state
+from federation.errors import BadInput, Conflict
 from federation.node import Node
 from federation.peers import agreements, trust
 from federation.peers.agreements import Partner
@@ -72,7 +72,10 @@ def accept(
 def words(name: Name, home: Home = HERE, json: Json = False) -> None:
     """Prints the eight words to compare with a peer over another channel."""
     with node_at(home) as node:
-        found = " ".join(trust.words_of(node.me, agreements.partner(node.database, name)))
+        who = agreements.partner(node.database, name)
+        if trust.is_awaited(node.database, who):
+            raise Conflict(f"{name} has not shown its new key yet; it has to accept the invitation first.")
+        found = " ".join(trust.words_of(node.me, who))
     Output(json).result({"name": name, "words": found}, found)
 
 
@@ -88,6 +91,26 @@ def verify(
     with node_at(home, dry_run=dry_run) as node:
         who = trust.verify(node.database, node.me, name, words)
     Output(json, dry_run).result(described(who), f"{who.name} is verified.")
+
+
+@app.command()
+def rekey(
+    name: Name,
+    home: Home = HERE,
+    json: Json = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Gives up the key of a peer at once, and prints an invitation by which it shows a new one; the agreement stays."""
+    out = Output(json, dry_run)
+    out.confirm(f"Give up the key of {name}? What came by it goes until new words are compared.", yes=yes)
+    with node_at(home, dry_run=dry_run) as node:
+        text = trust.rekey(node.database, node.world, node.me, name)
+        gone = node.puller.let_go()
+        who = agreements.partner(node.database, name)
+    told = "one invitation, made anew each time" if dry_run else text
+    out.result({**described(who), **({} if dry_run else {"invitation": text})}, told)
+    out.note(f"{name} has no key until it accepts this invitation, and is not verified; {gone} records left with it.")
 
 
 @app.command()
@@ -168,7 +191,7 @@ def list_peers(home: Home = HERE, json: Json = False) -> None:
 def show(name: Name, home: Home = HERE, json: Json = False) -> None:
     """Shows one peer, what it was granted, and how the exchange with it goes."""
     with node_at(home) as node:
-        row = described(agreements.partner(node.database, name)) | exchange_state(node, name)
+        row = described(agreements.partner(node.database, name)) | exchange_state(node, name) | key_state(node, name)
     lines = [f"{key.replace('_', ' ')}: {value}" for key, value in row.items()]
     Output(json).result(row, "\n".join(lines))
 

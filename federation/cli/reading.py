@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from federation.errors import NotFound
 from federation.formats.jsonlines import Told
 from federation.gate import PageRequest, ShapeField
 from federation.node import Node
-from federation.peers import agreements, state
+from federation.peers import agreements, handing, state, trust
 from federation.records.registry import RECORD_TYPES
 
 TELLING = ("title", "name", "text", "purpose", "door_card", "kind")
@@ -82,3 +83,21 @@ def exchange_state(node: Node, name: str) -> dict[str, Any]:
         "last_error": found.last_error,
         "reconciling": found.run is not None,
     }
+
+
+def key_state(node: Node, name: str) -> dict[str, Any]:
+    """By which key a peer is known, how that came, and what speaks against it."""
+    who = agreements.partner(node.database, name)
+    if trust.is_awaited(node.database, who):
+        return {"key": None, "key_by": "awaited: it has to accept the invitation of `peer rekey`", "key_warning": None}
+    taken, warned = handing.handed_over_at(node.database, who), handing.warning(node.database, who)
+    return {
+        "key": who.thumbprint,
+        "key_by": "invitation" if taken is None else f"hand-over of {moment(taken)}",
+        "key_warning": None if warned is None else f"{handing.REASONS[warned.reason]} ({moment(warned.at)})",
+    }
+
+
+def moment(seconds: int) -> str:
+    """A moment to the second, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

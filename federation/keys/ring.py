@@ -42,12 +42,6 @@ class KeyRing:
                 self._lock.release()
         return self._keys
 
-    def look(self) -> NodeKeys:
-        """The keys as they are in the files at this moment."""
-        with self._lock:
-            self._look()
-        return self._keys
-
     def _look(self) -> None:
         self._look_at = time.monotonic() + LOOKED_AT_SECONDS
         try:

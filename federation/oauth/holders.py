@@ -15,7 +15,7 @@ def holder(realm: Realm, token: AccessToken) -> Viewer | None:
     Who asks on behalf of a person is a client all the same, with no more than both sides have now, and is named by the
     client and what it knows the person by: the ledger tells both, and the client learns no account's name."""
     client = realm.active_client(token.client_id)
-    if client is None:
+    if client is None or token.issued <= client.tokens_after:
         return None
     if token.grant_id is None:
         if client.redirect_uris:  # it asks people now, and has no rights of its own any more

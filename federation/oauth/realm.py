@@ -34,6 +34,8 @@ class RegisteredClient:
     calls_itself: str = ""
     redirect_uris: tuple[str, ...] = ()
     public: bool = False
+    tokens_after: int = 0
+    """None of its tokens counts that was issued up to this second: they may be in other hands."""
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:

@@ -23,11 +23,13 @@ from federation.policies.predicates import JURISDICTION
 from federation.policies.tiers import ACTION_SCOPES, NEVER_FOR_PEERS, SCOPED_TIERS, Tier, closure, scope_for
 from federation.policies.viewer import AFFILIATIONS, PURPOSES, Agreement, Viewer, ViewerKind
 from federation.storage.database import Database
+from federation.storage.peer_keys import ReplacedKey
 from federation.storage.peering import Peer
 from federation.world import World
 
 EXCHANGE = "exchange"
 PEERS: Table = Peer.__table__  # type: ignore[attr-defined]
+REPLACED: Table = ReplacedKey.__table__  # type: ignore[attr-defined]
 
 
 class _PeerRow(NamedTuple):
@@ -49,6 +51,7 @@ class _PeerRow(NamedTuple):
     narrowing: str
     affiliation: str | None
     jurisdiction: str | None
+    lost_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,9 @@ def registered_peers(database: Database) -> Clients:
     """The source of peers as OAuth clients: their client id is their issuer. Read anew at each call, so that a freeze
     or a revocation holds for the next request, of tokens already given too."""
     mark = ":issuer" if database.paramstyle == "named" else "%(issuer)s"
-    sql = f"SELECT {', '.join(_PeerRow._fields)} FROM {PEERS.name} WHERE issuer = {mark}"  # noqa: S608 -- fixed names
+    lost = f"(SELECT max(at) FROM {REPLACED.name} k WHERE k.pid = {PEERS.name}.pid AND successor IS NULL)"  # noqa: S608
+    columns = ", ".join((*(name for name in _PeerRow._fields if name != "lost_at"), f"{lost} AS lost_at"))
+    sql = f"SELECT {columns} FROM {PEERS.name} WHERE issuer = {mark}"  # noqa: S608 -- fixed names
 
     def find(client_id: str) -> RegisteredClient | None:
         if "://" not in client_id:
@@ -196,6 +201,7 @@ def _registered(row: _PeerRow) -> RegisteredClient:
         who.affiliation,
         who.jurisdiction,
         active=not who.frozen,
+        tokens_after=row.lost_at or 0,
     )
 
 

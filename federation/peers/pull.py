@@ -17,11 +17,12 @@ import orjson
 
 from federation.errors import Conflict, RateLimited, Unavailable
 from federation.keys import b64
-from federation.oauth.client import PeerSession
+from federation.oauth.client import PeerRefused, PeerSession
 from federation.outbound import StreamedResponse, lines
 from federation.peers import agreements, ranges, state
 from federation.peers.agreements import EXCHANGE, Partner
 from federation.peers.arrival import Arrival, Gatehouse
+from federation.peers.handing import KEY_HEADER
 from federation.peers.holding import Holding
 from federation.peers.loop import Pulled
 from federation.peers.ranges import Key
@@ -102,7 +103,8 @@ Progress = Callable[[int], None]
 
 class Puller:
     """Pulls peers for one node. `me` is this node's thumbprint as an origin, `holding` writes what arrives, `stopping`
-    says whether to end at the next checkpoint. Thread-safe; one pull a peer is the caller's part."""
+    says whether to end at the next checkpoint, `renew` tells a peer this node's keys and takes its own. Thread-safe;
+    one pull a peer is the caller's part."""
 
     def __init__(
         self,
@@ -114,6 +116,7 @@ class Puller:
         *,
         caps: Caps | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        renew: Callable[[Partner], bool] = lambda _: False,
     ) -> None:
         self._database = database
         self._world = world
@@ -124,6 +127,8 @@ class Puller:
         self._stopping = stopping
         self._verified = VerifiedSignatures()
         self._scopes: dict[int, frozenset[str]] = {}
+        self._renew = renew
+        self._named_keys: dict[int, str] = {}
 
     def sync(self, who: Partner, progress: Progress = lambda _: None) -> Pulled:
         """Pull a peer until nothing more is there, or its time is over; `progress` hears the number of records done at
@@ -135,6 +140,17 @@ class Puller:
         """
         if not who.asked:
             raise Conflict(_NOT_ASKED)
+        try:
+            pulled = self._whole(who, progress)
+        except PeerRefused as refused:
+            if refused.error != "invalid_client" or not self._renew(who):
+                raise
+            pulled = self._whole(who, progress)
+        if self._named_keys.pop(who.pid, who.thumbprint) != who.thumbprint:
+            self._renew(who)
+        return pulled
+
+    def _whole(self, who: Partner, progress: Progress) -> Pulled:
         tally = _Tally()
         try:
             more, restarts, answers, named = True, 0, 0, 0
@@ -308,29 +324,36 @@ class Puller:
     @contextmanager
     def _ask(self, who: Partner, path: str, asked: dict[str, Any]) -> Iterator[StreamedResponse]:
         scopes = self._scopes.get(who.pid, LEAST_SCOPES)
-        with self._session.stream(
-            who.issuer,
-            scopes,
-            "POST",
-            path,
-            headers={"content-type": "application/json", "accept": MEDIA_TYPE, "accept-encoding": "zstd"},
-            content=orjson.dumps(asked),
-            max_bytes=self._caps.answer_bytes,
-            timeout=self._caps.seconds,
-        ) as answer:
-            if answer.status == 403 and (named := _NAMED_SCOPES.search(answer.headers.get("www-authenticate", ""))):
-                granted = frozenset(named[1].split())
-                if granted == scopes:
-                    raise Unavailable("The peer does not take a token of the scopes that it named.")
-                self._scopes[who.pid] = granted
-                raise _ScopesNamed
-            if answer.status == 409:
-                raise ReconcileNeeded("The peer asks for the slice to be pulled anew.")
-            if answer.status == 429:
-                raise RateLimited("The peer is busy; it is asked again later.")
-            if answer.status != 200:
-                raise Unavailable(f"The peer does not answer the exchange (status {answer.status}).")
-            yield answer
+        try:
+            with self._session.stream(
+                who.issuer,
+                scopes,
+                "POST",
+                path,
+                headers={"content-type": "application/json", "accept": MEDIA_TYPE, "accept-encoding": "zstd"},
+                content=orjson.dumps(asked),
+                max_bytes=self._caps.answer_bytes,
+                timeout=self._caps.seconds,
+            ) as answer:
+                if answer.status == 403 and (named := _NAMED_SCOPES.search(answer.headers.get("www-authenticate", ""))):
+                    granted = frozenset(named[1].split())
+                    if granted == scopes:
+                        raise Unavailable("The peer does not take a token of the scopes that it named.")
+                    self._scopes[who.pid] = granted
+                    raise _ScopesNamed
+                if key := answer.headers.get(KEY_HEADER):
+                    self._named_keys[who.pid] = key
+                if answer.status == 409:
+                    raise ReconcileNeeded("The peer asks for the slice to be pulled anew.")
+                if answer.status == 429:
+                    raise RateLimited("The peer is busy; it is asked again later.")
+                if answer.status != 200:
+                    raise Unavailable(f"The peer does not answer the exchange (status {answer.status}).")
+                yield answer
+        except PeerRefused as refused:
+            if refused.error != "invalid_scope" or self._scopes.pop(who.pid, None) is None:
+                raise
+            raise _ScopesNamed from None  # less is granted than was: what that is, the peer names again
 
     def _items(self, answer: StreamedResponse) -> Iterator[tuple[dict[str, Any], int]]:
         chunks = answer.chunks

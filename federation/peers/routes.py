@@ -1,4 +1,4 @@
-"""The web edge of the exchange: `/exchange/join`, `/exchange/changes`, `/exchange/reconcile`.
+"""The web edge of the exchange: `/exchange/join`, `/exchange/keys`, `/exchange/changes`, `/exchange/reconcile`.
 
 It decides nothing: who asks is said by `authenticate`, what they get by `serve`. The work is done in threads.
 """
@@ -17,10 +17,13 @@ from starlette.routing import Route
 
 from federation.edge import bounded_body
 from federation.errors import BadInput, FederationError, RateLimited
-from federation.peers import serve, trust
+from federation.peers import handing, serve, trust
 from federation.peers.serve import Reconcile, Source
+from federation.peers.trust import Self
 from federation.peers.wire import CHANGES_PATH, MEDIA_TYPE, RECONCILE_PATH, compressed
 from federation.policies.viewer import Viewer
+from federation.storage.database import Database
+from federation.world import World
 
 MAX_REQUEST_BYTES = 16_384
 STREAMS = 16
@@ -55,40 +58,42 @@ def exchange_routes(source: Source, authenticate: Authenticate) -> list[Route]:
             except BaseException:
                 streaming.discard(subject or "")
                 raise
-            return _Stream(blocks, lambda: streaming.discard(subject))
+            return _Stream(blocks, source.me.keys.peer.thumbprint, lambda: streaming.discard(subject))
 
         return endpoint
 
     return [
-        Route(trust.JOIN_PATH, _join_route(source), methods=["POST"]),
+        Route(trust.JOIN_PATH, _signed_route(source, trust.join), methods=["POST"]),
+        Route(handing.KEYS_PATH, _signed_route(source, handing.answer), methods=["POST"]),
         Route(CHANGES_PATH, answering(serve.changes), methods=["POST"]),
         Route(RECONCILE_PATH, answering(serve.reconcile), methods=["POST"]),
     ]
 
 
-def _join_route(source: Source) -> Callable[[Request], Any]:
-    joining = anyio.CapacityLimiter(JOINS)
+def _signed_route(source: Source, act: Callable[[Database, World, Self, str], str]) -> Callable[[Request], Any]:
+    """Takes what somebody without a token signed, and answers in the same form; two at once."""
+    at_once = anyio.CapacityLimiter(JOINS)
 
-    async def join(request: Request) -> Response:
+    async def endpoint(request: Request) -> Response:
         try:
             token = (await _body(request, trust.MAX_JOIN_BYTES)).decode("ascii", "replace")
-            async with joining:
-                answer = await run_in_threadpool(trust.join, source.database, source.world, source.me, token)
+            async with at_once:
+                answer = await run_in_threadpool(act, source.database, source.world, source.me, token)
         except FederationError as error:
             return refusal(error)
         return Response(answer, media_type="application/jwt", headers={"cache-control": "no-store"})
 
-    return join
+    return endpoint
 
 
 class _Stream(StreamingResponse):
     """A compressed answer, made block by block in a thread; `done` is called however it ends."""
 
-    def __init__(self, blocks: Iterator[bytes], done: Callable[[], None]) -> None:
+    def __init__(self, blocks: Iterator[bytes], key: str, done: Callable[[], None]) -> None:
         super().__init__(
             iterate_in_threadpool(compressed(blocks)),
             media_type=MEDIA_TYPE,
-            headers={"content-encoding": "zstd", "cache-control": "no-store"},
+            headers={"content-encoding": "zstd", "cache-control": "no-store", handing.KEY_HEADER: key},
         )
         self._done = done
 

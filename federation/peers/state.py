@@ -17,8 +17,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from federation.errors import Conflict
 from federation.storage.database import Database
+from federation.storage.items import FORKED
 from federation.storage.journal import Position
-from federation.storage.tables import grants, leases, meta, peer_ack, served, sync_state
+from federation.storage.tables import grants, leases, meta, peer_ack, quarantine, served, sync_state
 from federation.world import World
 
 INCARNATION = "incarnation"
@@ -289,6 +290,13 @@ def was_pulled(conn: Connection, pid: int) -> bool:
         sync_state.c.incarnation.is_not(None), sync_state.c.cursor.is_not(None), sync_state.c.reconcile.is_not(None)
     )
     return conn.execute(select(sync_state.c.via).where(sync_state.c.via == pid, begun)).first() is not None
+
+
+def forked_origins(database: Database, pid: int) -> list[str]:
+    """The origins of which a peer told a successor of a key that is not the known one."""
+    wanted = (quarantine.c.via == pid, quarantine.c.reason == FORKED)
+    with database.read() as conn:
+        return list(conn.execute(select(quarantine.c.origin).where(*wanted).order_by(quarantine.c.origin)).scalars())
 
 
 def pull_anew(conn: Connection, pid: int, *, empty: bool) -> None:

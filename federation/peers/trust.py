@@ -6,7 +6,6 @@ A code is kept as a hash only and works once. Nothing here grants a scope.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import zlib
 from dataclasses import dataclass
@@ -20,12 +19,13 @@ from federation import keys
 from federation.errors import BadInput, Conflict, FederationError, Unavailable
 from federation.keys import Keys, NodeKeys, PublicKey, SignatureRefused, b64
 from federation.outbound import Outbound
-from federation.peers import agreements, state
+from federation.peers import agreements, pinning, statements
 from federation.peers.agreements import PEERS, Partner
-from federation.peers.origins import Origin, newer, origin_of, plain_name, stored
+from federation.peers.origins import origin_of, plain_name
+from federation.peers.pinning import Presented
 from federation.peers.provenance import ProvenanceInvalid
 from federation.storage.database import Database
-from federation.storage.peering import Invitation, origin_row, pin_origin
+from federation.storage.peering import Invitation
 from federation.world import World
 
 INVITATIONS: Table = Invitation.__table__  # type: ignore[attr-defined]
@@ -56,25 +56,56 @@ class Self:
 
 @dataclass(frozen=True)
 class Invited:
-    """What an invitation string says."""
+    """What an invitation string says. `anew`: it is for a node that is linked, and has to show another key."""
 
     code: bytes
     issuer: str
     thumbprint: str
     ends: int
+    anew: bool = False
 
 
 def invite(database: Database, world: World, me: Self, seconds: int = INVITATION_SECONDS) -> str:
     """One printable string that lets one node link with this one, once, within `seconds`."""
+    with database.write() as conn:
+        return _invitation(conn, world, me, seconds)[0]
+
+
+def _invitation(
+    conn: Connection, world: World, me: Self, seconds: int = INVITATION_SECONDS, *, anew: bool = False
+) -> tuple[str, str]:
+    """An invitation and the hash of its code."""
     now = world.timestamp()
     ends = now + seconds
+    conn.execute(delete(INVITATIONS).where(INVITATIONS.c.ends < now - KEPT_SECONDS))
+    given = conn.execute(select(func.count()).select_from(INVITATIONS)).scalar_one()
+    code = world.draw("invitation", f"{me.issuer} {now} {given}", CODE_BYTES)
+    conn.execute(insert(INVITATIONS).values(code=_hashed(code), ends=ends))
+    body = orjson.dumps([b64(code), me.issuer, me.keys.peer.thumbprint, ends, *([1] if anew else [])])
+    return _PREFIX + b64(body + zlib.crc32(body).to_bytes(4, "big")), _hashed(code)
+
+
+def rekey(database: Database, world: World, me: Self, name: str) -> str:
+    """Give up the key of a linked peer, which may be lost or in other hands, at once; and an invitation by which the
+    peer shows its new one. Name and agreement stay, but it is unverified until new words are compared. Called again, it
+    makes another invitation, and the one before counts no longer. Raises NotFound, and Conflict for a revoked peer."""
+    who = agreements.partner(database, name)
+    if who.state == "revoked":
+        raise Conflict("The peer was revoked; `federation peer invite` links to it anew.")
+    now = world.timestamp()
+    nobody = keys.generate_key("ES256", world, f"{who.issuer} {who.thumbprint} {now} nobody's")
     with database.write() as conn:
-        conn.execute(delete(INVITATIONS).where(INVITATIONS.c.ends < now - KEPT_SECONDS))
-        given = conn.execute(select(func.count()).select_from(INVITATIONS)).scalar_one()
-        code = world.draw("invitation", f"{me.issuer} {now} {given}", CODE_BYTES)
-        conn.execute(insert(INVITATIONS).values(code=_hashed(code), ends=ends))
-    body = orjson.dumps([b64(code), me.issuer, me.keys.peer.thumbprint, ends])
-    return _PREFIX + b64(body + zlib.crc32(body).to_bytes(4, "big"))
+        if (before := pinning.awaited(conn, who.pid)) is not None:
+            conn.execute(delete(INVITATIONS).where(INVITATIONS.c.code == before))
+        text, code = _invitation(conn, world, me, anew=True)
+        pinning.give_up(conn, who, nobody, code, now)
+    return text
+
+
+def is_awaited(database: Database, who: Partner) -> bool:
+    """Whether a peer's key was given up, and it has not shown another yet."""
+    with database.read() as conn:
+        return pinning.awaited(conn, who.pid) is not None
 
 
 def _hashed(code: bytes) -> str:
@@ -88,8 +119,8 @@ def read_invitation(text: str) -> Invited:
         body, check = raw[:-4], raw[-4:]
         if zlib.crc32(body).to_bytes(4, "big") != check:
             raise ValueError
-        code, issuer, thumbprint, ends = orjson.loads(body)
-        invited = Invited(keys.unb64(code), issuer, thumbprint, ends)
+        code, issuer, thumbprint, ends, *anew = orjson.loads(body)
+        invited = Invited(keys.unb64(code), issuer, thumbprint, ends, anew == [1])
         if len(invited.code) != CODE_BYTES or not isinstance(ends, int) or not _is_origin(issuer):
             raise ValueError
     except (ValueError, TypeError, AttributeError):
@@ -110,6 +141,7 @@ def _presentation(me: Self, world: World, audience: str, code: bytes) -> dict[st
         "code": b64(code),
         "name": me.name,
         "jwk": own.peer.public_jwk,
+        "keys": list(own.handovers("peer")),
         "provenance": dict(own.first.jwk),
         "handovers": list(own.handovers("provenance")),
         "proof": keys.sign(own.provenance, {"typ": _ORIGIN}, proof),
@@ -121,16 +153,7 @@ def _proof_claims(audience: str, code: bytes, thumbprint: str) -> dict[str, str]
     return {"aud": audience, "code": _hashed(code), "peer": thumbprint}
 
 
-@dataclass(frozen=True)
-class _Presented:
-    issuer: str
-    name: str
-    code: bytes
-    key: PublicKey
-    origin: Origin
-
-
-def _read_presentation(token: str, typ: str, audience: str, world: World) -> _Presented:
+def _read_presentation(token: str, typ: str, audience: str, world: World) -> Presented:
     """A presentation signed by the key that it presents. Raises SignatureRefused, BadInput."""
     jws = keys.read_jws(token, types=frozenset({typ}), max_bytes=MAX_JOIN_BYTES)
     claims = jws.claims
@@ -147,10 +170,11 @@ def _read_presentation(token: str, typ: str, audience: str, world: World) -> _Pr
     try:
         code = keys.unb64(str(claims.get("code")))
         origin = origin_of(name, claims.get("provenance") or {}, claims.get("handovers") or ())
+        line = tuple(claims.get("keys") or ())
     except (ValueError, TypeError, ProvenanceInvalid):
         raise BadInput("The other node's statement lacks its code or its provenance key.") from None
     _check_possession(claims.get("proof"), origin.key, _proof_claims(audience, code, key.thumbprint))
-    return _Presented(str(issuer), _own_name(name, str(issuer)), code, key, origin)
+    return Presented(str(issuer), _own_name(name, str(issuer)), code, key, line, origin)
 
 
 def _check_possession(proof: object, provenance: PublicKey, expected: dict[str, str]) -> None:
@@ -180,6 +204,9 @@ def accept(
     """Take up an invitation: present this node to the inviter, check its answer against the thumbprint in the
     invitation, and pin its keys. `name` is what the peer is to be called here, else its own name.
 
+    A peer whose key was given up (`rekey`) gets the one that it answers with. Where the invitation was made because
+    this node's own key is another, nothing changes here.
+
     Raises BadInput for a broken or ended invitation, Conflict for one already used or a node already linked,
     SignatureRefused where the answer is not by the invited key, Unavailable where nobody answers.
     """
@@ -188,7 +215,7 @@ def accept(
         raise BadInput("The invitation has ended; ask for a new one.")
     if invited.issuer == me.issuer:
         raise BadInput("This invitation is this node's own; the other node has to accept it.")
-    _refuse_linked(database, invited.issuer, invited.thumbprint)
+    pid, same = _standing(database, invited)
     body = keys.sign(me.keys.peer, {"typ": _JOIN}, _presentation(me, world, invited.issuer, invited.code))
     answer = outbound.request(
         "POST",
@@ -203,10 +230,16 @@ def accept(
         said = _read_presentation(answer.body.decode("ascii"), _JOINED, me.issuer, world)
     except UnicodeDecodeError:
         raise SignatureRefused("The inviter's answer is not understood.") from None
-    if said.key.thumbprint != invited.thumbprint or said.issuer != invited.issuer or said.code != invited.code:
+    followed = said.key.thumbprint == invited.thumbprint or statements.leads(
+        said.line, said.issuer, invited.thumbprint, said.key.thumbprint
+    )
+    if not followed or said.issuer != invited.issuer or said.code != invited.code:
         raise SignatureRefused("The answer is not signed by the key in the invitation: somebody else answered.")
     with database.write() as conn:
-        _pin(conn, me, said, name)
+        if pid is not None:
+            pinning.pin_anew(conn, me.keys, pid, said)
+        elif not same:
+            pinning.pin(conn, me.keys, said, name)
     return _linked(database, said.issuer)
 
 
@@ -233,73 +266,29 @@ def join(database: Database, world: World, me: Self, token: str) -> str:
         if row is None or row.ends <= world.timestamp():
             raise BadInput("There is no such invitation, or it has ended.")
         if row.used_by is None:
-            _pin(conn, me, said, None)
+            if (pid := pinning.awaits(conn, hashed)) is not None:
+                pinning.pin_anew(conn, me.keys, pid, said)
+            elif not pinning.as_pinned(conn, said):  # else it has given up this node's key, and asks for that
+                pinning.pin(conn, me.keys, said, None)
             conn.execute(update(INVITATIONS).where(INVITATIONS.c.code == hashed).values(used_by=said.key.thumbprint))
-        elif row.used_by != said.key.thumbprint or not _as_pinned(conn, said):
+        elif row.used_by != said.key.thumbprint or not pinning.as_pinned(conn, said):
             raise Conflict("The invitation was already used.")
     return keys.sign(me.keys.peer, {"typ": _JOINED}, _presentation(me, world, said.issuer, said.code))
 
 
-def _as_pinned(conn: Connection, said: _Presented) -> bool:
-    """Whether a peer presents itself again exactly as it was pinned."""
-    row = conn.execute(select(PEERS).where(PEERS.c.thumbprint == said.key.thumbprint)).one_or_none()
-    return row is not None and (row.issuer, row.origin) == (said.issuer, said.origin.thumbprint)
-
-
-def _refuse_linked(database: Database, issuer: str, thumbprint: str) -> None:
+def _standing(database: Database, invited: Invited) -> tuple[int | None, bool]:
+    """What an inviter is here already: the peer whose key was given up, if it is one; and whether it is linked by the
+    very key that invites this node to show its own anew. Raises Conflict for a peer that is linked otherwise."""
+    by = or_(PEERS.c.issuer == invited.issuer, PEERS.c.thumbprint == invited.thumbprint)
     with database.read() as conn:
-        known = conn.execute(
-            select(PEERS.c.state).where(or_(PEERS.c.issuer == issuer, PEERS.c.thumbprint == thumbprint))
-        ).first()
-    if known is not None and known.state != "revoked":
-        raise Conflict("This node is already linked with the inviter; the invitation is used or not needed.")
-
-
-def _pin(conn: Connection, me: Self, said: _Presented, name: str | None) -> None:
-    """Write the peer's keys down. A revoked peer may be linked anew, unverified and without any grant; its slice is
-    then pulled from the beginning. Nobody may come under this node's own origin, or that of another peer."""
-    if said.origin.thumbprint == me.keys.origin:
-        raise Conflict("The other node presents this node's own provenance key.")
-    found = conn.execute(
-        select(PEERS).where(or_(PEERS.c.issuer == said.issuer, PEERS.c.thumbprint == said.key.thumbprint))
-    ).all()
-    if len(found) > 1 or any(row.state != "revoked" or row.frozen for row in found):
-        raise Conflict("A peer with this address or key is already linked.")
-    others = select(PEERS.c.pid).where(PEERS.c.origin == said.origin.thumbprint)
-    if {row.pid for row in conn.execute(others)} - {row.pid for row in found}:
-        raise Conflict("Another peer already has this provenance key.")
-    pinned = {
-        "issuer": said.issuer,
-        "jwks": json.dumps([dict(said.key.jwk)]),
-        "thumbprint": said.key.thumbprint,
-        "origin": said.origin.thumbprint,
-        "provenance": json.dumps(dict(said.origin.jwk)),
-        "verified": False,
-        "state": "pinned",
-    }
-    if found:
-        conn.execute(update(PEERS).where(PEERS.c.pid == found[0].pid).values(**pinned))
-        state.pull_anew(conn, found[0].pid, empty=False)
-        _pin_origin(conn, said.origin, found[0].name)
-        return
-    taken = set(conn.execute(select(PEERS.c.name)).scalars())
-    if name is not None and name in taken:
-        raise Conflict("Another peer has that name here; choose another with --name.")
-    wanted = name or said.name
-    free = next(each for each in (wanted, *(f"{wanted}-{n}" for n in range(2, 10_000))) if each not in taken)
-    conn.execute(insert(PEERS).values(name=free, frozen=False, scopes="[]", narrowing="[]", **pinned))
-    _pin_origin(conn, said.origin, free)
-
-
-def _pin_origin(conn: Connection, told: Origin, name: str) -> None:
-    """Write down a peer's own first key, and the longest line of hand-overs that is known of it. Raises Conflict where
-    it tells another successor of a key than is known here: then somebody else holds that key."""
-    row = origin_row(conn, thumbprint=told.thumbprint)
-    try:
-        newest = newer(None if row is None else stored(row.name, row.jwk, row.handovers), told)
-    except ProvenanceInvalid:
-        raise Conflict("Two successors of the other node's provenance key are told.") from None
-    pin_origin(conn, newest.thumbprint, name, newest.jwk, newest.handovers)
+        row = conn.execute(select(PEERS).where(by)).first()
+        if row is None or row.state == "revoked":
+            return None, False
+        if pinning.awaited(conn, row.pid) is not None:
+            return row.pid, False
+    if invited.anew and (row.issuer, row.thumbprint) == (invited.issuer, invited.thumbprint):
+        return None, True
+    raise Conflict("This node is already linked with the inviter; the invitation is used or not needed.")
 
 
 def _linked(database: Database, issuer: str) -> Partner:
@@ -319,6 +308,8 @@ def verify(database: Database, me: Self, name: str, words: str) -> Partner:
     """Mark a peer as verified if these are the eight words (or groups of digits) of both keys. Raises BadInput where
     they are not: then somebody may sit in between; NotFound."""
     who = agreements.partner(database, name)
+    if is_awaited(database, who):
+        raise Conflict(f"{name} has not shown its new key yet; it has to accept the invitation first.")
     if not keys.words_match(words, me.keys.peer.thumbprint, who.thumbprint):
         raise BadInput("These are not the words of this link. Ask again for all eight; if they differ, do not go on.")
     agreements.mark_verified(database, who)

@@ -107,7 +107,7 @@ def _of_the_node(run: Run) -> None:
     run("keys", "list", "--json", says="thumbprint")
     run("schema", "print", says=["type Resource", "requiresScopes"])
     run("schema", "print", "--federated", "--no-directives", says="type Resource")
-    run("doctor", says=["peer-unverified", "NOT_VERIFIED"], codes=(3,))
+    run("doctor", says=["peer-unverified", "NOT_VERIFIED", "KEY_WARNING"], codes=(3,))
     run("doctor", "--json", says="NOT_VERIFIED", codes=(3,))
 
 
@@ -270,6 +270,7 @@ def _writes_keys(run: Run) -> None:
     run("keys", "rotate", "tokens", "--dry-run", says="tokens")
     for name in ("tokens", "provenance"):
         run("keys", "rotate", name, "--yes", says="now")
+    run("keys", "rotate", "peer", "--yes", "--json", says="not_known_to")
     run("keys", "rotate", "nobody", "--yes", codes=(1,), says="BAD_INPUT")
 
 
@@ -316,6 +317,9 @@ def _writes_peers(run: Run, other: Node) -> None:
     run("peer", "rename", "near", "nearer", says="nearer")
     run("peer", "freeze", "nearer", says="frozen")
     run("peer", "unfreeze", "nearer", says="no longer")
+    run("peer", "rekey", "nearer", "--dry-run", says="invitation")
+    run("peer", "rekey", "nearer", "--yes", says="federation-invite-")
+    run("peer", "words", "nearer", codes=(1,), says="CONFLICT")
     run("peer", "revoke", "nearer", "--yes", says="revoked")
 
 

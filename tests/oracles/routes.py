@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import orjson
@@ -11,7 +12,11 @@ import pyotp
 from passkey_device import Device, options_in
 
 from federation.cli.examining import first_setup_link
+from federation.keys import Earlier, generate_keys
 from federation.oauth.accounts import add_account
+from federation.peers.handing import KEYS_PATH, tell
+from federation.peers.statements import hand_over
+from federation.peers.trust import Self
 from federation.peers.vouching.entity import CONFIGURATION_PATH, FETCH_PATH, LIST_PATH, RESOLVE_PATH, TRUST_PATH
 from oracles.network import Said
 from oracles.programs import PROGRAM_ROUTES
@@ -36,6 +41,25 @@ def _join(stage: Stage) -> list[Said]:
     bodies = [b"", b"a.b.c", SECRET_INPUT.encode()]
     found = [stage.network.call("POST", url, {}, body) for body in bodies]
     return found + [said for said in stage.network.said if said.url == url]
+
+
+def _keys(stage: Stage) -> list[Said]:
+    """What is no statement, what a stranger says of itself, and a peer that tells its keys and hears the node's."""
+    url, world = stage.node.settings.url, stage.node.world
+    at, kind = url + KEYS_PATH, {"content-type": "application/jwt"}
+    light, stranger = stage.lights["peer-partner"], generate_keys(world, "stranger")
+    known = tell(Self(light.name, light.issuer, light.keys), world, url)
+    said = hand_over(light.keys.peer, stranger.peer, SECRET_INPUT, 1, world.timestamp())
+    leading = {"peer": (Earlier(light.keys.peer.public, 0, 0, 0, said),)}
+    told = [
+        tell(Self(light.name, light.issuer, each), world, url)
+        for each in (stranger, replace(stranger, earlier=leading))
+    ]
+    bad = [b"", SECRET_INPUT.encode(), *(each.encode() for each in told)]
+    found = [stage.network.call("POST", at, kind, body) for body in bad]
+    answered = stage.network.call("POST", at, kind, known.encode())
+    assert answered.status == 200, answered
+    return [*found, answered]
 
 
 def _graphql(stage: Stage) -> list[Said]:
@@ -171,6 +195,7 @@ ANONYMOUS_ROUTES: Mapping[str, Callable[[Stage], list[Said]]] = {
     f"GET {ACCOUNT}": _get(ACCOUNT),
     f"POST {ACCOUNT}": _account,
     "POST /exchange/join": _join,
+    f"POST {KEYS_PATH}": _keys,
     "POST /exchange/changes": _exchange("/exchange/changes"),
     "POST /exchange/reconcile": _exchange("/exchange/reconcile"),
     f"GET {CONFIGURATION_PATH}": _get(CONFIGURATION_PATH),

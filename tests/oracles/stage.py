@@ -16,6 +16,7 @@ from federation.app import Node
 from federation.oauth.client import PeerSession
 from federation.oauth.personal import issue_personal_token
 from federation.peers import agreements
+from federation.peers.handing import Renewal
 from federation.peers.pull import Puller
 from federation.policies.tiers import Tier
 from federation.policies.viewer import Viewer, ViewerKind
@@ -144,9 +145,10 @@ class Stage:
 
 def joined(node: Node, network: Network) -> Node:
     """The node with the network of the test in the place of the internet, served there."""
-    session = PeerSession(network, node.keys.peer, node.settings.url, node.world)  # type: ignore[arg-type]
+    session = PeerSession(network, lambda: node.keys.peer, node.settings.url, node.world)  # type: ignore[arg-type]
     old: Any = node.puller
-    puller = Puller(node.database, node.world, node.keys.origin, session, old._holding)
+    renew = Renewal(node.database, node.world, node.me, network)  # type: ignore[arg-type]
+    puller = Puller(node.database, node.world, node.keys.origin, session, old._holding, renew=renew)
     node = dataclasses.replace(node, puller=puller, entity=dataclasses.replace(node.entity, session=session))
     network.apps[node.settings.url] = app_of(node)
     return node
