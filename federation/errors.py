@@ -71,10 +71,19 @@ class CostExceeded(FederationError):
 
 
 class RateLimited(FederationError):
-    """Too many requests; the edge adds Retry-After."""
+    """Too many requests; after `seconds`, where they are known, the same may be asked again."""
 
     code = "RATE_LIMITED"
     status = 429
+
+    def __init__(self, message: str, *, seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the edge sends along."""
+        return {} if self.seconds is None else {"Retry-After": str(self.seconds)}
 
 
 class Unavailable(FederationError):

@@ -49,6 +49,7 @@ from federation.settings import FILE_NAME, Settings, planned_settings, write_set
 from federation.storage.backup import back_up, let_backups_go
 from federation.storage.database import Database, open_database
 from federation.storage.ids import network_id
+from federation.storage.limits import prune_counts
 from federation.storage.migrating import migrate
 from federation.storage.policy_log import PolicyLog
 from federation.storage.sweeper import sweep
@@ -131,6 +132,7 @@ class Node:
         prune_served(self.database, now - timedelta(days=kept.served_days or kept.ledger_days))
         prune_sessions(self.database, self.world)
         prune_grants(self.database, self.world.timestamp(), kept.ledger_days * 86_400)
+        prune_counts(self.database, int(now.timestamp()))
         let_backups_go(kept.home, now - timedelta(days=kept.backup_days))
 
     def check(self) -> None:

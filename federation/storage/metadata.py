@@ -14,6 +14,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 def all_metadata() -> MetaData:
     """The metadata with every table in it, also those that are stated as classes: importing them states them."""
-    for name in ("peering", "accounts", "grants", "vouching", "peer_keys"):
+    for name in ("peering", "accounts", "grants", "vouching", "peer_keys", "limits"):
         import_module(f"federation.storage.{name}")
     return tables.metadata

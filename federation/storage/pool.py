@@ -28,6 +28,12 @@ def without_waiting() -> Iterator[None]:
         _AT_ONCE.reset(before)
 
 
+def refuse_to_wait() -> None:
+    """For what would wait for something else than a reader. Raises NoneFree within `without_waiting`."""
+    if _AT_ONCE.get():
+        raise NoneFree("The event loop waits for nothing.")
+
+
 class ReaderPool:
     """Opens up to `size` connections as they are needed and lends the last one used first."""
 
