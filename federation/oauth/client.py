@@ -17,10 +17,10 @@ from urllib.parse import urlencode
 
 import orjson
 
-from federation.errors import Unauthenticated, Unavailable
+from federation.errors import RateLimited, Unauthenticated, Unavailable
 from federation.keys import SigningKey, b64, dpop_proof, generate_key, sign_assertion
 from federation.oauth.assertions import ASSERTION_TYPE
-from federation.outbound import MAX_BYTES, Outbound, Response, StreamedResponse
+from federation.outbound import MAX_BYTES, Outbound, Response, StreamedResponse, retry_after
 from federation.world import World
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
@@ -88,7 +88,7 @@ class PeerSession:
 
     def token(self, issuer: str, scopes: frozenset[str]) -> str:
         """An access token of the peer with these scopes, out of memory while it lasts. Raises PeerRefused,
-        PeerAnswerInvalid, and what Outbound raises."""
+        PeerAnswerInvalid, RateLimited with the seconds that the peer asks to wait, and what Outbound raises."""
         server = self._server(issuer)
         kept = server.tokens.get(scopes)
         if kept is not None and kept[1] > self._world.timestamp() + SPARE_SECONDS:
@@ -103,6 +103,7 @@ class PeerSession:
                 content=self._form(issuer, server, scopes),
                 max_bytes=MAX_DOCUMENT,
             )
+            self._check_pace(issuer, answer)
             body = _object(answer, "token answer")
             if answer.status == 200:
                 return self._keep(server, scopes, body)
@@ -182,6 +183,7 @@ class PeerSession:
         if server.token_endpoint and 0 <= now - server.known_at < METADATA_SECONDS:
             return server.token_endpoint
         answer = self._outbound.request("GET", f"{issuer}{METADATA_PATH}", max_bytes=MAX_DOCUMENT)
+        self._check_pace(issuer, answer)
         if answer.status != 200:
             raise PeerAnswerInvalid(f"{issuer} does not show how to get a token (status {answer.status}).")
         metadata = _object(answer, "metadata")
@@ -190,6 +192,11 @@ class PeerSession:
             raise PeerAnswerInvalid(f"{issuer} calls itself otherwise, or sends for tokens elsewhere; it is not used.")
         server.token_endpoint, server.known_at = endpoint, now
         return endpoint
+
+    def _check_pace(self, issuer: str, answer: Response) -> None:
+        if answer.status == 429:
+            seconds = retry_after(answer.headers, self._world.timestamp())
+            raise RateLimited(f"{issuer} was asked too often; it is asked again later.", seconds=seconds)
 
     def _form(self, issuer: str, server: _Server, scopes: frozenset[str]) -> bytes:
         now = self._world.timestamp() + server.offset

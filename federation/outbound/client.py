@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from federation.outbound.addresses import AddressRule, Resolver, Unreachable, ch
 
 MAX_BYTES = 1 << 20
 MAX_LINE = 1 << 20
+MAX_PAUSE = 86_400
 CONNECT_SECONDS = 10.0
 
 
@@ -318,6 +320,17 @@ def lines(chunks: Iterable[bytes], *, max_bytes: int, max_line: int = MAX_LINE) 
         if len(rest) > max_line or any(len(line) > max_line for line in whole):
             raise AnswerRefused(f"A line of an answer is longer than {max_line} bytes.")
         yield from whole
+
+
+def retry_after(headers: Mapping[str, str], now: int) -> int | None:
+    """The seconds that an answer asks to wait (RFC 9110, 10.2.3: a number or a date), a day at most; None if none."""
+    said = headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdecimal():
+        return min(int(said[:9]), MAX_PAUSE)
+    try:
+        return min(max(int(parsedate_to_datetime(said).timestamp()) - now, 0), MAX_PAUSE)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _check_head(headers: Mapping[str, str], accepted: str, max_bytes: int) -> None:

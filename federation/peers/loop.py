@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event, Lock, Thread
 
-from federation.errors import FederationError
+from federation.errors import FederationError, RateLimited
 from federation.peers import state
 from federation.peers.agreements import Partner, partners
 from federation.storage.database import Database
@@ -33,7 +33,7 @@ _log = logger("exchange")
 @dataclass(frozen=True)
 class Pulled:
     """How one pull went: records taken in, withdrawn and quarantined; `error` is a code, None where all went well;
-    `more`: the peer had more, and goes on when the others had their turn."""
+    `more`: the peer had more, and goes on when the others had their turn; `pause`: seconds that it asked to wait."""
 
     peer: str
     taken: int = 0
@@ -41,6 +41,7 @@ class Pulled:
     quarantined: int = 0
     error: str | None = None
     more: bool = False
+    pause: int = 0
 
 
 Sync = Callable[[Partner], Pulled]
@@ -61,11 +62,13 @@ def backoff_seconds(world: World, peer: str, failures: int, interval: int) -> fl
 
 
 def note(database: Database, world: World, who: Partner, pulled: Pulled, interval: int) -> None:
-    """Writes down how a pull of a peer ended and when it is due again: at once if the peer had more."""
+    """Writes down how a pull of a peer ended and when it is due again: at once if the peer had more, and never before
+    the time that it asked to wait."""
     error = pulled.error
     failures = 0 if error is None else state.sync_state_of(database, who.pid).failures + 1
     now = world.now()
     pause = 0.0 if pulled.more else backoff_seconds(world, who.name, failures, interval)
+    pause = max(pause, min(pulled.pause, LONGEST_BACKOFF_SECONDS))
     state.note_result(
         database,
         who.pid,
@@ -202,7 +205,8 @@ class ExchangeLoop:
             pulled = self._sync(who)
         except FederationError as error:
             _log.warning("exchange_failed", peer=who.name, code=error.code, kind=type(error).__name__)
-            return Pulled(who.name, error=error.code)
+            pause = error.seconds if isinstance(error, RateLimited) else None
+            return Pulled(who.name, error=error.code, pause=pause or 0)
         except Exception as error:  # one peer's answer must not stop the others, whatever it triggered here
             _log.error("exchange_broke", peer=who.name, kind=type(error).__name__)
             return Pulled(who.name, error="INTERNAL")

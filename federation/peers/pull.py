@@ -18,7 +18,7 @@ import orjson
 from federation.errors import Conflict, RateLimited, Unavailable
 from federation.keys import b64
 from federation.oauth.client import PeerRefused, PeerSession
-from federation.outbound import StreamedResponse, lines
+from federation.outbound import StreamedResponse, lines, retry_after
 from federation.peers import agreements, ranges, state
 from federation.peers.agreements import EXCHANGE, Partner
 from federation.peers.arrival import Arrival, Gatehouse
@@ -346,7 +346,8 @@ class Puller:
                 if answer.status == 409:
                     raise ReconcileNeeded("The peer asks for the slice to be pulled anew.")
                 if answer.status == 429:
-                    raise RateLimited("The peer is busy; it is asked again later.")
+                    seconds = retry_after(answer.headers, self._world.timestamp())
+                    raise RateLimited("The peer is busy; it is asked again later.", seconds=seconds)
                 if answer.status != 200:
                     raise Unavailable(f"The peer does not answer the exchange (status {answer.status}).")
                 yield answer
