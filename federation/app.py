@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Route
 
+from federation.abuse import counted, limits_around
 from federation.console.account import account_routes
 from federation.console.consent import consent_routes
 from federation.console.login import login_routes
@@ -43,18 +44,20 @@ _log = logger("node")
 
 
 def create() -> Starlette:
-    """The application of the node at FEDERATION_HOME, for the server's worker processes."""
+    """The application of the node at FEDERATION_HOME, for the server's worker processes, of which WEB_CONCURRENCY says
+    how many there are."""
     settings, _ = load_settings(Path(os.environ["FEDERATION_HOME"]))
     configure_logging(settings.log_level)
-    return build(open_node(settings))
+    return build(open_node(settings), processes=int(os.environ.get("WEB_CONCURRENCY", "1")))
 
 
-def build(node: Node, *, background: bool = True) -> Starlette:
-    """The web application of a node; with `background` it also sweeps and exchanges while it runs."""
+def build(node: Node, *, background: bool = True, processes: int = 1) -> Starlette:
+    """The web application of a node; with `background` it also sweeps and exchanges while it runs. `processes` is how
+    many serve the node beside each other."""
     app = Starlette(
         routes=_routes(node),
         lifespan=_life(node, background),
-        middleware=[Middleware(Protected)],
+        middleware=[Middleware(Protected), *limits_around(node, processes)],
         exception_handlers=REFUSALS,
     )
     app.router.redirect_slashes = False  # a redirect would repeat whatever the Host header says
@@ -67,7 +70,7 @@ def _routes(node: Node) -> list[Route]:
 
     def authenticate(request: Request) -> Viewer:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return resource.authenticate(request.headers.raw, request.method, target)
+        return counted(lambda: resource.authenticate(request.headers.raw, request.method, target))
 
     endpoint = GraphQLEndpoint(
         node.gate,

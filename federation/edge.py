@@ -84,13 +84,14 @@ def ready(check: Callable[[], None]) -> Callable[[Request], Any]:
         try:
             await anyio.to_thread.run_sync(check)
         except FederationError as error:
-            return _refused(error)
+            return refused(error)
         return JSONResponse({"status": "ready"}, headers=HEADERS)
 
     return answer
 
 
-def _refused(error: FederationError) -> Response:
+def refused(error: FederationError) -> Response:
+    """The answer to what is refused: code and sentence as JSON."""
     headers = HEADERS | dict(getattr(error, "headers", {}) or {})
     return JSONResponse({"error": error.code, "message": error.message}, error.status, headers)
 
@@ -98,7 +99,7 @@ def _refused(error: FederationError) -> Response:
 async def _refusal(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, FederationError)  # noqa: S101  (what it is registered for)
-    return _refused(error)
+    return refused(error)
 
 
 async def _nothing_here(request: Request, error: Exception) -> Response:

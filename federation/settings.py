@@ -52,6 +52,33 @@ class Settings(BaseSettings):
         None, ge=1, description="how long it is kept what was served to peers, in days; none is as `ledger_days`"
     )
     backup_days: int = Field(14, ge=0, description="how long the copy made before a migration is kept, in days")
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="proxies in front of the node (CIDR); what they say about who asks is believed"
+    )
+    limits_url: str | None = Field(
+        None,
+        description="where processes share their counts of requests: `database`, or a Valkey server (valkey://…); none "
+        "is: each counts its share for itself",
+    )
+    anonymous_per_minute: int = Field(
+        600, ge=10, le=1_000_000, description="requests a minute of one address without a token"
+    )
+    client_per_minute: int = Field(
+        1200, ge=10, le=1_000_000, description="requests a minute of one client, token or account"
+    )
+    peer_per_minute: int = Field(600, ge=10, le=1_000_000, description="requests a minute of one peer")
+    failures_per_minute: int = Field(
+        60, ge=10, le=1_000_000, description="credentials a minute from one address that are not accepted"
+    )
+    guesses_per_hour: int = Field(
+        60,
+        ge=5,
+        le=1_000_000,
+        description="wrong codes an hour from one address: of invitations, registrations, links",
+    )
+    logins_per_hour: int = Field(
+        20, ge=8, le=100_000, description="logins an hour to one account from one address; other limits follow it"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 
     @classmethod
@@ -81,11 +108,26 @@ class Settings(BaseSettings):
             raise ValueError(f"may hold `:open` scopes only, not {', '.join(wider)}")
         return value
 
-    @field_validator("allow_private_peers")
+    @field_validator("allow_private_peers", "trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:
             ipaddress.ip_network(item)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _not_everybody(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """A range that holds everybody would let everybody say who they are."""
+        if wide := [item for item in value if ipaddress.ip_network(item).prefixlen < 8]:
+            raise ValueError(f"{wide[0]} is no range of proxies: whoever is in it may say who asks")
+        return value
+
+    @field_validator("limits_url")
+    @classmethod
+    def _known_storage(cls, value: str | None) -> str | None:
+        if value not in (None, "database") and not value.startswith(("valkey://", "valkeys://", "valkey+unix://")):
+            raise ValueError("must be `database` or valkey://HOST:PORT")
         return value
 
     @field_validator("onion_proxy")
@@ -147,7 +189,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         if name not in Settings.model_fields:
             raise SettingsInvalid(f"The environment variable {key} is no setting; see `federation config show`.")
-        listed = name in ("public_scopes", "allow_private_peers")
+        listed = name in ("public_scopes", "allow_private_peers", "trusted_proxies")
         values[name] = [part for part in text.replace(",", " ").split() if part] if listed else text
     return values
 

@@ -10,6 +10,16 @@ from federation.settings import load_settings
 FILE = 'name = "River"\nurl = "https://river.example"\nscope = "local"\n'
 
 
+LIMITS = (
+    "anonymous_per_minute",
+    "client_per_minute",
+    "peer_per_minute",
+    "failures_per_minute",
+    "guesses_per_hour",
+    "logins_per_hour",
+)
+
+
 def home(tmp_path: Path, text: str = FILE) -> Path:
     (tmp_path / "federation.toml").write_text(text, encoding="utf-8")
     return tmp_path
@@ -36,6 +46,12 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None
         (FILE + 'public_scopes = ["resource:partner"]\n', {}, "resource:partner"),
         (FILE + 'database_url = "mysql://x"\n', {}, "postgresql"),
         (FILE + 'allow_private_peers = ["10.0.0.1/8"]\n', {}, "allow_private_peers"),
+        (FILE + 'trusted_proxies = ["0.0.0.0/0"]\n', {}, "trusted_proxies"),
+        (FILE + 'trusted_proxies = ["::/3"]\n', {}, "trusted_proxies"),
+        (FILE + 'trusted_proxies = ["caddy"]\n', {}, "trusted_proxies"),
+        (FILE + 'limits_url = "redis://127.0.0.1"\n', {}, "limits_url"),
+        (FILE + 'limits_url = ""\n', {}, "limits_url"),
+        *((FILE + f"{name} = {value}\n", {}, name) for name in LIMITS for value in (0, -1, 4, 10**9)),
         (FILE + 'onion_proxy = "localhost:9050"\n', {}, "onion_proxy"),
         (FILE + 'onion_proxy = "127.0.0.1"\n', {}, "onion_proxy"),
         (FILE + 'onion_proxy = "127.0.0.1:0"\n', {}, "onion_proxy"),

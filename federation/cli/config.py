@@ -25,7 +25,7 @@ def show(
     rows = []
     for name in Settings.model_fields:
         value = getattr(settings, name)
-        if isinstance(value, SecretStr) or (name == "database_url" and value):
+        if isinstance(value, SecretStr) or (name in ("database_url", "limits_url") and value):
             value = "(set)"
         elif isinstance(value, frozenset | tuple):
             value = sorted(value)

@@ -72,6 +72,14 @@ GRANTS = (
     ("west", "aurora", "community"),
     ("aurora", "west", "community"),
 )
+LIMITS = {
+    "anonymous_per_minute": 60_000,
+    "client_per_minute": 60_000,
+    "peer_per_minute": 6_000,
+    "failures_per_minute": 6_000,
+    "guesses_per_hour": 6_000,
+}
+"""Everything here comes from one address, and is there to be tried out; logins are limited as anywhere."""
 LINKS = (("river", "west"), ("west", "aurora"))
 CLIENTS = (
     ("dashboard", "west", ("open",)),
@@ -183,6 +191,7 @@ def _settings_of(member: Member, url: str, database_url: Callable[[str], str] | 
         "allow_private_peers": ["127.0.0.0/8"],
         "exchange_interval": 2,
         "sweep_interval": 5,
+        **LIMITS,
     }
     if database_url is not None:
         settings["database_url"] = database_url(member.name)

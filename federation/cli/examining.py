@@ -80,6 +80,12 @@ def _of_settings(node: Node) -> Iterator[Finding]:
             "The node may be sent to private addresses.",
             "Empty allow_private_peers if no peer needs it.",
         )
+    if settings.url.startswith("https://") and not settings.trusted_proxies:
+        yield Finding(
+            "PROXY_UNNAMED",
+            "What stands in front with TLS is not named: everybody counts as one address, and soon as one too many.",
+            "Set trusted_proxies to the addresses that it asks from, like 127.0.0.1/32.",
+        )
     if settings.database_key and origins["database_key"] == "file":
         yield Finding(
             "KEY_ON_DISK",

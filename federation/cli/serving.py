@@ -42,6 +42,7 @@ def serve(
     finally:
         node.close()
     os.environ["FEDERATION_HOME"] = str(home.resolve())
+    os.environ["WEB_CONCURRENCY"] = str(workers)  # each process has its share of the limits
     try:
         uvicorn.run(
             "federation.app:create",

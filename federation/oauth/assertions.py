@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from federation.errors import FederationError, Unauthenticated
 from federation.keys import Jws, read_jws
+from federation.limiting import asking
 from federation.oauth.proofs import is_time
 from federation.oauth.realm import Realm, RegisteredClient
 from federation.oauth.spent import identifier
@@ -39,7 +40,8 @@ def check_assertion(realm: Realm, form: Mapping[str, str]) -> Authentication:
     """The client that the form's assertion authenticates.
 
     Raises AssertionRefused: type, algorithm, keys named in the header, unknown client, signature; `iss`, `sub`,
-    `client_id` that differ; `aud` that is not the issuer and nothing else; `exp`, `iat`, `nbf`, `jti`.
+    `client_id` that differ; `aud` that is not the issuer and nothing else; `exp`, `iat`, `nbf`, `jti`. RateLimited for
+    a client that asks too often: it is counted as soon as it is known.
     """
     if form.get("client_assertion_type") != ASSERTION_TYPE or not form.get("client_assertion"):
         raise AssertionRefused("The client must authenticate with private_key_jwt.")
@@ -64,7 +66,9 @@ def check_assertion(realm: Realm, form: Mapping[str, str]) -> Authentication:
         raise AssertionRefused("The client is unknown, or the assertion is not signed by its key.")
     if claims.get("aud") != realm.url:
         raise AssertionRefused("aud must be this node's issuer, as one string.")
-    return Authentication(client, (identifier("assertion", client_id, _jti(claims)), _checked_times(realm, claims)))
+    shown = Authentication(client, (identifier("assertion", client_id, _jti(claims)), _checked_times(realm, claims)))
+    asking.count(client.kind, client_id)
+    return shown
 
 
 def _signed(read: Jws, realm: Realm, client: RegisteredClient | None) -> bool:

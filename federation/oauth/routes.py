@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from federation.edge import bounded_body
-from federation.errors import FederationError
+from federation.errors import FederationError, RateLimited
 from federation.keys import ALGORITHMS
 from federation.oauth.adapter import GRANTS, METHOD, PUBLIC, Answer, FormRequest
 from federation.oauth.realm import (
@@ -125,6 +125,8 @@ def _form_endpoint(act: Callable[[FormRequest], Answer]) -> Callable[[Request], 
         )
         try:
             done = await anyio.to_thread.run_sync(act, asked)
+        except RateLimited as limited:
+            return too_often(limited)
         except FederationError as failed:
             return _failed(failed)
         return _json(done.status, done.body, dict(done.headers))
@@ -193,6 +195,13 @@ def _fields(request: Request, body: bytes) -> tuple[tuple[str, str], ...]:
 
 def _error(status: int, error: str, description: str, headers: Mapping[str, str] | None = None) -> Response:
     return _json(status, {"error": error, "error_description": description}, NOT_STORED | dict(headers or {}))
+
+
+def too_often(limited: RateLimited) -> Response:
+    """The answer to a request that is one too many, in the form of all errors here."""
+    answer = _error(limited.status, "temporarily_unavailable", limited.message)
+    answer.headers.update(limited.headers)
+    return answer
 
 
 def _json(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:

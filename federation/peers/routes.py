@@ -28,6 +28,8 @@ from federation.world import World
 MAX_REQUEST_BYTES = 16_384
 STREAMS = 16
 JOINS = 2
+BUSY = 5
+"""Seconds after which a peer that found an exchange under way may ask again."""
 
 Authenticate = Callable[[Request], Viewer]
 """The resource server's check: the viewer of a request, or the error that it is answered with. Synchronous."""
@@ -47,7 +49,7 @@ def exchange_routes(source: Source, authenticate: Authenticate) -> list[Route]:
                 await run_in_threadpool(serve.check_viewer, source, viewer)
                 asked = _asked(await _body(request))
                 if viewer.subject in streaming or len(streaming) >= STREAMS:
-                    raise RateLimited("An exchange with this peer is under way; try again in a moment.")
+                    raise RateLimited("An exchange with this peer is under way; try again in a moment.", seconds=BUSY)
                 subject = viewer.subject
                 streaming.add(subject)
                 blocks = await run_in_threadpool(answer, source, subject, asked)
@@ -127,6 +129,4 @@ def refusal(error: FederationError) -> Response:
     headers = dict(getattr(error, "headers", {}) or {})
     if isinstance(error, Reconcile):
         body["error"] = "reconcile"
-    if isinstance(error, RateLimited):
-        headers["retry-after"] = "5"
     return JSONResponse(body, error.status, headers=headers)

@@ -79,6 +79,13 @@ def test_doctor_finds_what_is_dangerous_with_its_mend(cli: Cli, home: Path) -> N
     assert "chmod go-rwx" in cli("doctor", home=home).out
 
 
+def test_doctor_finds_that_nobody_named_what_stands_in_front(cli: Cli, home: Path) -> None:
+    text = (home / "federation.toml").read_text().replace("http://127.0.0.1:8999", "https://river.example")
+    for more, found in (("", True), ('trusted_proxies = ["127.0.0.1/32"]\n', False)):
+        (home / "federation.toml").write_text(text + more)
+        assert ("PROXY_UNNAMED" in {row["code"] for row in cli("doctor", "--json", home=home).json}) is found
+
+
 def test_doctor_finds_whatever_others_can_read(cli: Cli, home: Path) -> None:
     (home / "backups").mkdir(mode=0o700)
     kept = {home / name: 0o600 for name in ("policy.toml", "reader.jwk", "backups/old.db", "keys/more")}
@@ -122,7 +129,7 @@ def test_a_key_beside_the_database_is_no_protection(cli: Cli, tmp_path: Path, mo
     monkeypatch.setenv("FEDERATION_DATABASE_KEY", "a long passphrase")
     assert cli(*INIT, home=home).code == 0
     assert b"SQLite format" not in (home / "node.db").read_bytes()[:100]
-    assert {row["code"] for row in cli("doctor", "--json", home=home).json} == {"NO_STEWARD"}
+    assert {row["code"] for row in cli("doctor", "--json", home=home).json} == {"NO_STEWARD", "PROXY_UNNAMED"}
     monkeypatch.delenv("FEDERATION_DATABASE_KEY")
     without = cli("peer", "list", home=home)
     assert without.code == 1
