@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import Route
 
-from federation.abuse import counted, limits_around
+from federation.abuse import counted, limits_around, login_limits
 from federation.console.account import account_routes
 from federation.console.consent import consent_routes
 from federation.console.login import login_routes
@@ -80,7 +80,7 @@ def _routes(node: Node) -> list[Route]:
         public_scopes=node.settings.public_scopes,
         peer_names=lambda: [who.name for who in partners(node.database)],
     )
-    console = console_of(node.realm, node.settings.name)
+    console = console_of(node.realm, node.settings.name, login_limits(node))
     return [
         Route("/graphql", graphql_app(endpoint, authenticate), methods=["GET", "POST"]),
         Route("/graphql/schema.graphql", told(_schema_text(node)), methods=["GET"]),

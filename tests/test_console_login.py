@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import anyio
 import pytest
@@ -23,6 +23,9 @@ from federation.console.forms import MAX_BYTES, Turns
 from federation.console.login import login_routes
 from federation.console.pages import ACCOUNT, LOGIN, Console, checked_next, page_headers, to_login
 from federation.errors import RateLimited
+from federation.limiting.counting import Counter
+from federation.limiting.logins import LoginLimits
+from federation.limiting.memory import BoundedMemory
 from federation.oauth.entering import REFUSED
 from federation.oauth.passkeys import Passkeys
 from federation.oauth.sessions import IDLE_SECONDS, list_sessions
@@ -37,6 +40,13 @@ def console_at(people: People, url: str = URL, **more: Any) -> Console:
     spent = SpentIdentifiers(people.database, people.world)
     passkeys = Passkeys(people.database, people.world, url, "River", SECRET, spent)
     return Console(people.database, people.world, url, "River", SECRET, passkeys=passkeys, **more)
+
+
+def tries_of(people: People) -> LoginLimits:
+    """Two tries a minute, and more in an hour."""
+    clock = lambda: float(people.world.timestamp())  # noqa: E731
+    counter = Counter(BoundedMemory(clock), clock)
+    return LoginLimits(counter, SECRET, 8, clock, lambda subject: people.world.draw("device", subject, 16))
 
 
 def browser(console: Console) -> TestClient:
@@ -290,25 +300,35 @@ def test_who_was_away_for_long_logs_in_again(people: People, web: TestClient) ->
 
 
 def test_each_try_is_asked_for_before_any_work(people: People, hasher: QuickHasher) -> None:
-    tried: list[tuple[str, str]] = []
-
-    class Slower(RateLimited):
-        headers: ClassVar = {"retry-after": "60"}
-
-    def may_try(address: str, handle: str) -> None:
-        tried.append((address, handle))
-        if len(tried) > 2:
-            raise Slower("Too many tries; wait a minute.")
-
-    with browser(console_at(people, may_try=may_try)) as web:
+    with browser(console_at(people, tries=tries_of(people))) as web:
         hasher.verified = 0
         answers = [log_in(web, password="wrong").status_code for _ in range(2)]
         refused = log_in(web)
     assert answers == [401, 401]
-    assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
-    assert "wait a minute" in refused.text
-    assert tried == [("testclient", "amina")] * 3
+    assert refused.status_code == 429
+    assert f"again in {refused.headers['retry-after']} seconds" in refused.text
     assert hasher.verified == 2
+
+
+def test_a_device_that_has_been_here_before_is_held_out_by_nobody(people: People) -> None:
+    console = console_at(people, tries=tries_of(people))
+    with browser(console) as known, browser(console) as stranger:
+        entered = log_in(known)
+        assert entered.status_code == 303
+        (mark,) = [each for each in entered.headers.get_list("set-cookie") if each.startswith(console.mark_name)]
+        assert {"HttpOnly", "SameSite=strict", "Secure", "Path=/"} <= set(mark.split("; "))
+        assert [log_in(stranger, password="wrong").status_code for _ in range(4)] == [401, 401, 429, 429]
+        assert log_in(stranger).status_code == 429
+        assert log_in(known).status_code == 303
+
+
+def test_a_right_password_forgives_the_wrong_ones_before(people: People) -> None:
+    with browser(console_at(people, tries=tries_of(people))) as web:
+        for _ in range(3):
+            web.cookies.clear()
+            assert log_in(web, password="wrong").status_code == 401
+            web.cookies.clear()
+            assert log_in(web).status_code == 303
 
 
 def test_costly_work_is_done_one_by_one_and_too_many_that_wait_are_refused() -> None:

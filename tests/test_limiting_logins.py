@@ -203,3 +203,17 @@ def test_a_flood_of_strangers_writes_few_rows(database: Database, clock: Clock) 
 
 def test_the_standing_is_told_without_counting(limits: LoginLimits) -> None:
     assert [limits.standing(HERE, "maria").left for _ in range(3)] == [5, 5, 5]
+
+
+def test_a_try_that_names_no_account_is_counted_by_its_address_alone(limits: LoginLimits) -> None:
+    assert tries(limits, HERE, "", 100) == 20
+    assert tries(limits, THERE, "", 1) == 1
+    assert tries(limits, THERE, "maria", 1) == 1
+
+
+def test_who_is_logged_in_is_counted_by_the_session(limits: LoginLimits) -> None:
+    for _ in range(5):
+        limits.may_confirm("one")
+    with pytest.raises(RateLimited):
+        limits.may_confirm("one")
+    limits.may_confirm("another")

@@ -18,7 +18,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from federation.console.forms import read_form
-from federation.console.login import address_of
 from federation.console.pages import ACCOUNT, Console, page, refusal, to, to_login
 from federation.errors import BadInput, FederationError, Unauthenticated
 from federation.oauth import factors, sessions
@@ -83,7 +82,9 @@ def account_routes(console: Console) -> list[Route]:
             asked = Asked(console, session, fields)
             if (free := FREE.get(asked["do"])) is not None:
                 return await anyio.to_thread.run_sync(free, asked)
-            return await console.turns.run(_guarded, asked, address_of(request))
+            if console.tries is not None:
+                await anyio.to_thread.run_sync(console.tries.may_confirm, session.session_id)
+            return await console.turns.run(_guarded, asked)
         except FederationError as error:
             return refusal(error)
 
@@ -143,11 +144,10 @@ def _confirm_totp(asked: Asked) -> Response:
 # Forms that ask for the password again
 
 
-def _guarded(asked: Asked, address: str) -> Response:
+def _guarded(asked: Asked) -> Response:
     act = GUARDED.get(asked["do"])
     if act is None:
         raise BadInput("The form is malformed.")
-    asked.console.may_try(address, asked.handle)
     if check_password(asked.console.database, asked.handle, asked["password"]) is None:
         raise Unauthenticated("The password is not right; nothing was changed.")
     return act(asked)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from federation.console.forms import read_form
 from federation.console.pages import LOGIN, Console, checked_next, page, refusal, to
 from federation.errors import FederationError
+from federation.limiting import asking
 from federation.oauth.entering import log_in
 from federation.oauth.sessions import end_session
 
@@ -33,10 +34,13 @@ def login_routes(console: Console) -> list[Route]:
         try:
             fields = await read_form(request, console.url)
             next_path = fields.get("next", "")
+            await anyio.to_thread.run_sync(_may_try, console, request, fields)
             cookie = await console.turns.run(_entered, console, request, fields)
+            mark = await anyio.to_thread.run_sync(_marked, console, request, fields)
         except FederationError as error:
             return _page(console, checked_next(next_path), error)
-        return console.with_session(to(checked_next(next_path)), cookie)
+        answer = console.with_session(to(checked_next(next_path)), cookie)
+        return console.with_mark(answer, mark) if mark else answer
 
     async def leave(request: Request) -> Response:
         try:
@@ -63,16 +67,32 @@ def _page(console: Console, next_path: str, error: FederationError | None = None
 
 
 def _entered(console: Console, request: Request, fields: dict[str, str]) -> str:
-    """The cookie of a new session; the one that the browser had before ends. Raises Unauthenticated, RateLimited."""
-    handle = fields.get("handle", "").strip()
-    console.may_try(address_of(request), handle)
+    """The cookie of a new session; the one that the browser had before ends. Raises Unauthenticated."""
     if console.passkeys and "passkey" in fields:
         cookie = console.passkeys.log_in(fields["passkey"])
     else:
-        password, code = fields.get("password", ""), fields.get("code", "")
+        handle, password, code = _handle(console, fields), fields.get("password", ""), fields.get("code", "")
         cookie = log_in(console.database, console.world, console.secret, handle, password, code)
     _left(console, request)
     return cookie
+
+
+def _handle(console: Console, fields: dict[str, str]) -> str:
+    """The account that a form names; none where a passkey will tell."""
+    return "" if console.passkeys and "passkey" in fields else fields.get("handle", "").strip()
+
+
+def _may_try(console: Console, request: Request, fields: dict[str, str]) -> None:
+    """Raises RateLimited. It comes before the turn: those who try too often must not keep others waiting."""
+    if console.tries is not None:
+        console.tries.may_try(address_of(request), _handle(console, fields), console.mark_of(request))
+
+
+def _marked(console: Console, request: Request, fields: dict[str, str]) -> str | None:
+    handle = _handle(console, fields)
+    if console.tries is None or not handle:
+        return None
+    return console.tries.succeeded(address_of(request), handle, console.mark_of(request))
 
 
 def _left(console: Console, request: Request) -> None:
@@ -81,5 +101,5 @@ def _left(console: Console, request: Request) -> None:
 
 
 def address_of(request: Request) -> str:
-    """The address that a request comes from; behind a proxy the proxy's."""
-    return request.client.host if request.client else ""
+    """The address that a request is counted under."""
+    return asking.address() or (request.client.host if request.client else "")

@@ -9,7 +9,7 @@ import base64
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from federation.console.forms import Turns
 from federation.errors import FederationError
+from federation.limiting.logins import DEVICE_DAYS, LoginLimits
 from federation.oauth.passkeys import Passkeys, possible
 from federation.oauth.realm import Realm
 from federation.oauth.sessions import Session, session_of
@@ -37,15 +38,14 @@ _NEXT = re.compile(r"/(oauth/authorize|console(/[a-z0-9-]+)*)(\?[A-Za-z0-9._~!$&
 
 @dataclass(frozen=True)
 class Console:
-    """What every page needs of its node. `may_try(address, handle)` is asked before each try of a password or code, and
-    raises RateLimited where there were too many."""
+    """What every page needs of its node. `tries` are asked before each try of a password or code."""
 
     database: Database
     world: World
     url: str
     name: str = ""
     secret: bytes = field(default=b"", repr=False)
-    may_try: Callable[[str, str], None] = lambda *_: None
+    tries: LoginLimits | None = None
     turns: Turns = field(default_factory=Turns)
     passkeys: Passkeys | None = None
 
@@ -57,15 +57,31 @@ class Console:
             return "__Host-session"
         return f"session-{urlsplit(self.url).port or 80}"
 
+    @property
+    def mark_name(self) -> str:
+        """The cookie of a device that somebody has logged in from."""
+        return self.cookie_name.replace("session", "device")
+
     def cookie_of(self, request: Request) -> str | None:
         """The session's cookie; None without, and where there are two, of which one was slipped in."""
-        found = [
-            value.strip()
-            for header in request.headers.getlist("cookie")
-            for name, _, value in (pair.partition("=") for pair in header.split(";"))
-            if name.strip() == self.cookie_name
-        ]
-        return found[0] if len(found) == 1 else None
+        return _one_cookie(request, self.cookie_name)
+
+    def mark_of(self, request: Request) -> str | None:
+        """The device's mark; None as for the session's cookie."""
+        return _one_cookie(request, self.mark_name)
+
+    def with_mark(self, response: Response, mark: str) -> Response:
+        """The response, which also marks the browser as one that an account was entered from."""
+        response.set_cookie(
+            self.mark_name,
+            mark,
+            max_age=DEVICE_DAYS * 86_400,
+            path="/",
+            secure=self.url.startswith("https://"),
+            httponly=True,
+            samesite="strict",
+        )
+        return response
 
     def session_from(self, request: Request) -> Session | None:
         """Who is logged in and asks; None if nobody is. It reads the database: call it in a thread."""
@@ -88,13 +104,23 @@ class Console:
         return response
 
 
-def console_of(realm: Realm, name: str, may_try: Callable[[str, str], None] = lambda *_: None) -> Console:
+def _one_cookie(request: Request, wanted: str) -> str | None:
+    found = [
+        value.strip()
+        for header in request.headers.getlist("cookie")
+        for name, _, value in (pair.partition("=") for pair in header.split(";"))
+        if name.strip() == wanted
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def console_of(realm: Realm, name: str, tries: LoginLimits | None = None) -> Console:
     """The console of a node, whose name people see."""
     keys = realm.keys.secret
     passkeys = (
         Passkeys(realm.database, realm.world, realm.url, name, keys, realm.spent) if possible(realm.url) else None
     )
-    return Console(realm.database, realm.world, realm.url, name, keys, may_try, passkeys=passkeys)
+    return Console(realm.database, realm.world, realm.url, name, keys, tries, passkeys=passkeys)
 
 
 def to_login(next_path: str) -> Response:

@@ -27,7 +27,8 @@ class LoginLimits:
     seconds since 1970, `draw` sixteen bytes of chance for a subject.
 
     Ask `may_try` before a password (or a second factor) is looked at: it counts the try, so that many at one moment
-    cannot pass together. Say `succeeded` afterwards where it was right.
+    cannot pass together. Say `succeeded` afterwards where it was right. All wait for the database: call them in a
+    thread.
     """
 
     def __init__(
@@ -53,10 +54,13 @@ class LoginLimits:
         """Counts a try for an account from an address; `device` is the mark that its browser brought, if any.
 
         Raises RateLimited, alike for accounts that there are and that there are not. A device that is known for this
-        account is counted by itself alone.
+        account is counted by itself alone; a try that names no account (a passkey) by its address.
         """
         if (known := self._known(handle, device)) is not None:
             self._counter.take(self._device, self._blind("device", known)).check()
+            return
+        if not handle:
+            self._counter.take(self._address, self._blind("address", address)).check()
             return
         self._counter.look(self._strangers, "all").check()  # before anything is written for one more stranger
         counts = (
@@ -70,6 +74,10 @@ class LoginLimits:
             if not standing.allowed:
                 spent = [each for each in starmap(self._counter.look, counts) if not each.allowed]
                 max((standing, *spent), key=lambda each: each.seconds).check()
+
+    def may_confirm(self, session: str) -> None:
+        """Counts a try of the password by somebody who is logged in, by the session alone. Raises RateLimited."""
+        self._counter.take(self._device, self._blind("session", session)).check()
 
     def succeeded(self, address: str, handle: str, device: str | None = None) -> str:
         """The password was right: forgets the tries of this account from here, and gives the device's new mark, to be

@@ -133,17 +133,23 @@ def _log_in(stage: Stage) -> list[Said]:
     return [*said, stage.network.call("POST", url + LOGIN, form, good.encode())]
 
 
+def session_in(said: Said) -> str:
+    """The cookie of the session that an answer begins; the mark of the device comes beside it."""
+    given = [value.decode().partition(";")[0] for name, value in said.headers if name == b"set-cookie"]
+    return next(each for each in given if "session" in each)
+
+
 def _log_out(stage: Stage) -> list[Said]:
     """Somebody who is logged in goes, and somebody who is not."""
     url, form = stage.node.settings.url, {"content-type": "application/x-www-form-urlencoded"}
-    cookie = dict(_log_in(stage)[-2].headers)[b"set-cookie"].decode().partition(";")[0]
+    cookie = session_in(_log_in(stage)[-2])
     headers = [form, form | {"origin": url}, form | {"origin": url, "cookie": cookie}]
     return [stage.network.call("POST", url + LOGOUT, each, b"a=b") for each in headers]
 
 
 def _account(stage: Stage) -> list[Said]:
     """Somebody sets up all that an account can have; and each form with what it refuses."""
-    url, cookie = stage.node.settings.url, dict(_log_in(stage)[-2].headers)[b"set-cookie"].decode().partition(";")[0]
+    url, cookie = stage.node.settings.url, session_in(_log_in(stage)[-2])
     form = {"content-type": "application/x-www-form-urlencoded", "origin": url, "cookie": cookie}
 
     def get(path: str = ACCOUNT, **headers: str) -> Said:
