@@ -23,14 +23,14 @@ from federation.telemetry import configure_logging
 from federation.world import World
 
 SECRET = {
-    *("authorization-code", "client-invitation", "invitation", "key", "login-session", "node-secret"),
+    *("authorization-code", "client-invitation", "invitation", "key", "login-device", "login-session", "node-secret"),
     *("opened-request", "passkey-challenge", "personal-token", "pushed-request", "recovery-code", "refresh-token"),
     *("relay", "setup-link", "totp"),
 }
 """Purposes of draws that somebody who reads a log must not learn."""
 PUBLIC = {
     *("access-token", "assertion-jti", "client-id", "grant", "holder", "incarnation", "jitter", "journal-tag"),
-    *("ledger-chain", "login-session-id", "personal-token-id", "proof-jti", "reconcile"),
+    *("ledger-chain", "login-session-id", "record-id", "personal-token-id", "proof-jti", "reconcile"),
 }
 """Purposes of names and numbers that open nothing."""
 SHAPES = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}|\bfedp_[\w-]{16,}|\\?\"d\\?\"\s*:\s*\\?\"[\w-]{20,}|\$argon2id\$")

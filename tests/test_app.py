@@ -36,6 +36,7 @@ ROUTES = {
     "/console/setup": {"GET", "HEAD", "POST"},
     "/console/login": {"GET", "HEAD", "POST"},
     "/console/logout": {"POST"},
+    "/console/account": {"GET", "HEAD", "POST"},
     "/console/consent": {"GET", "HEAD", "POST"},
     "/oauth/authorize": {"GET", "HEAD"},
     "/oauth/token": {"POST"},

@@ -20,7 +20,16 @@ UNTIL = str(date.today() + timedelta(days=100))
 READS = {
     *("doctor", "peer words", "peer list", "peer show", "peer holdings", "record list", "record show", "client list"),
     *("policy show", "policy check", "policy diff", "policy preview", "policy explain", "token list", "db check"),
-    *("schema print", "config show", "audit list", "audit show", "audit verify", "grant list"),
+    *(
+        "schema print",
+        "config show",
+        "audit list",
+        "audit show",
+        "audit verify",
+        "grant list",
+        "keys list",
+        "user list",
+    ),
     *("trust list", "trust show", "trust anchor list", "trust hints list", "trust mark list"),
 }
 NO_TRIAL = {
