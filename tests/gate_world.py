@@ -305,7 +305,7 @@ def entry(
     type_key: str, row: Mapping[str, Any], rid: int, before: Facts | None, after: Facts | None, steps: int
 ) -> Entry:
     """A journal entry of a row, with a tag that is drawn from the record."""
-    tag = WORLD.draw("tag", row["id"] + repr((before, after, steps)).encode(), 8)
+    tag = WORLD.draw("journal-tag", row["id"] + repr((before, after, steps)).encode(), 8)
     return Entry(type_key, rid, row["id"], row["origin"], row["via"], before, after, steps, tag)
 
 

@@ -46,7 +46,7 @@ def tries_of(people: People) -> LoginLimits:
     """Two tries a minute, and more in an hour."""
     clock = lambda: float(people.world.timestamp())  # noqa: E731
     counter = Counter(BoundedMemory(clock), clock)
-    return LoginLimits(counter, SECRET, 8, clock, lambda subject: people.world.draw("device", subject, 16))
+    return LoginLimits(counter, SECRET, 8, clock, lambda subject: people.world.draw("login-device", subject, 16))
 
 
 def browser(console: Console) -> TestClient:

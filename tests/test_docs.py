@@ -56,6 +56,50 @@ def test_every_scope_is_documented() -> None:
     assert described("scopes.md") >= ACTION_SCOPES | {f"{kind}:open" for kind in RECORD_TYPES}
 
 
+THREATS = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+
+
+def suite() -> set[str]:
+    """The names of all tests."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.M)}
+
+
+def test_every_threat_has_a_control_a_default_and_tests_that_exist() -> None:
+    headings = [heading for heading in re.findall(r"^## (.+)$", THREATS, re.MULTILINE) if "checklist" not in heading]
+    assert len(headings) == 6
+    names = suite()
+    for heading in headings:
+        rows = THREATS.partition(f"## {heading}\n")[2].partition("\n## ")[0].splitlines()
+        threats = [line.split("|")[1:-1] for line in rows if line.startswith("| ") and not line.startswith("| threat ")]
+        assert threats, heading
+        for threat, control, default, _, tests in ([cell.strip() for cell in row] for row in threats):
+            assert all((threat, control, default)), heading
+            known(tests, names, threat)
+
+
+def known(cell: str, names: set[str], where: str) -> set[str]:
+    """The tests that a cell names; each exists."""
+    found: set[str] = set()
+    wanted = re.findall(r"`(test_\w+\*?)`", cell)
+    assert wanted, where
+    for name in wanted:
+        fit = {one for one in names if one == name or (name.endswith("*") and one.startswith(name[:-1]))}
+        assert fit, f"{where}: no test is called {name}"
+        found |= fit
+    return found
+
+
+def test_each_of_the_fifty_rows_leads_to_its_tests_and_no_test_to_another_row() -> None:
+    rows = [line.split("|")[1:-1] for line in THREATS.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert [int(row[0]) for row in rows] == list(range(1, 51))
+    names = suite()
+    for number, what, _, tests in rows:
+        assert what.strip()
+        assert any(name.startswith(f"test_row_{int(number):02d}_") for name in known(tests, names, number))
+    assert all(re.match(r"test_row_(0[1-9]|[1-4]\d|50)_", name) for name in names if name.startswith("test_row_"))
+
+
 def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len(README.splitlines()) <= 150
 
