@@ -135,6 +135,9 @@ class Ring:
     def __init__(self, keys: NodeKeys) -> None:
         self.in_force = keys
 
+    def look(self) -> NodeKeys:
+        return self.in_force
+
 
 class Node:
     """One node of a test."""

@@ -230,6 +230,20 @@ def test_a_node_that_is_pulled_hands_over_where_the_puller_sees_another_key(plac
     assert [said for said in place.network.said if said.url.endswith(KEYS_PATH)] == asked
 
 
+def test_a_process_that_has_not_seen_the_rotation_yet_raises_no_alarm(place, river, west, monkeypatch):
+    monkeypatch.setattr(ring_module, "LOOKED_AT_SECONDS", 3600.0)
+    west.ring.look()
+    add(river)
+    again = open_home(west.settings.home, place.clock)  # another process, which replaces the key and tells it
+    place.opened.append(again)
+    rotate_peer(west.settings.home, west.world, west.settings.url)
+    again.ring.look()
+    assert meet(place, again, "river")
+    assert west.keys.peer.thumbprint != again.keys.peer.thumbprint
+    assert west.puller.sync(peer(west, "river")).taken == 1
+    assert findings(river, "west") == []
+
+
 def test_both_sides_may_have_replaced_their_keys(place, river, west):
     rotate(river)
     rotate(west)

@@ -52,6 +52,10 @@ class NodeKeys:
         """These keys: where a ring is asked for, keys that nobody replaces are one."""
         return self
 
+    def look(self) -> NodeKeys:
+        """These keys."""
+        return self
+
     @property
     def first(self) -> PublicKey:
         """The first provenance key, which the node is known by."""
@@ -79,7 +83,10 @@ class Keys(Protocol):
 
     @property
     def in_force(self) -> NodeKeys:
-        """The keys as they are now. Who needs two that belong together asks once."""
+        """The keys as they are now, or were half a second ago. Who needs two that belong together asks once."""
+
+    def look(self) -> NodeKeys:
+        """The keys as they are at this moment: for what must not be said by a key that was just replaced."""
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,16 @@ class KeyRing:
     @property
     def in_force(self) -> NodeKeys:
         """The keys as they are now. Who needs two that belong together asks once."""
-        if time.monotonic() >= self._look_at and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._lock.release()
+        if time.monotonic() >= self._look_at:
+            with self._lock:
+                if time.monotonic() >= self._look_at:
+                    self._look()
+        return self._keys
+
+    def look(self) -> NodeKeys:
+        """The keys as they are in the files at this moment."""
+        with self._lock:
+            self._look()
         return self._keys
 
     def _look(self) -> None:

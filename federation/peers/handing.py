@@ -52,8 +52,9 @@ class _Told:
 
 
 def tell(me: Self, world: World, audience: str) -> str:
-    """This node's statements for one other, signed by the key in force."""
-    now, own = world.timestamp(), me.keys
+    """This node's statements for one other, signed by the key in force: never by one that another process of the node
+    has just replaced, which the peer would take for a thief's."""
+    now, own = world.timestamp(), me.ring.look()
     claims = {
         "iss": me.issuer,
         "aud": audience,
