@@ -91,4 +91,10 @@ told.plain = await attempted(() => asked('allow', { code_challenge_method: 'plai
 told.elsewhere = await attempted(() => asked('allow', { redirect_uri: 'https://thief.example/back' }))
 told.not_pushed = await new Person(given.url).open(`/oauth/authorize?client_id=${config.clientMetadata().client_id}&response_type=code&scope=${given.scopes[0]}&redirect_uri=${encodeURIComponent(given.redirect_uri)}`)
 told.forged_form = (await person.send('/console/consent', { asked: 'x', decision: 'allow' }, { origin: 'https://thief.example', 'sec-fetch-site': 'cross-site' })).status
+const raw = (path, body, more) => fetch(given.url + path, { method: 'POST', body, headers: more })
+const invited = () =>
+  raw('/oauth/register', JSON.stringify(metadata), { 'content-type': 'application/json', authorization: `Bearer ${given.second_invitation}` })
+told.registered_at_once = (await Promise.all(Array.from({ length: 20 }, invited))).map((answer) => answer.status)
+const strangers = await raw('/oauth/introspect', new URLSearchParams({ token: next.access_token }))
+told.introspected_by_nobody = { status: strangers.status, body: await strangers.json() }
 tell(told)

@@ -31,18 +31,24 @@ def account(node: Tried) -> dict[str, str]:
 def told(request: pytest.FixtureRequest, node: Tried, account: dict[str, str]) -> Any:
     """What the dashboard was told."""
     words = ["client", "invite", "Board", "--scopes", ",".join(SCOPES), "--redirect-uri", BACK]
-    invited = done(node.served.home, *words, *(["--public"] if request.param else []))
-    given = {"url": node.url, "scopes": SCOPES, "redirect_uri": BACK, "query": VIEWER, "account": account}
-    return {
-        "public": request.param,
-        **ran("code_flow.mjs", public=request.param, invitation=invited["initial_access_token"], **given),
+    words += ["--public"] if request.param else []
+    one, two = (done(node.served.home, *words)["initial_access_token"] for _ in range(2))
+    given: dict[str, Any] = {
+        "url": node.url,
+        "scopes": SCOPES,
+        "redirect_uri": BACK,
+        "query": VIEWER,
+        "account": account,
     }
+    given |= {"public": request.param, "invitation": one, "second_invitation": two}
+    return given | ran("code_flow.mjs", **given)
 
 
 def test_a_program_registers_once_by_its_invitation(told: Any) -> None:
     assert told["registered"]["client_id"].startswith("client-")
     assert set(told["registered"]["scope"].split()) == set(SCOPES)
     assert told["again"]["status"] == 401
+    assert sorted(told["registered_at_once"]) == [201, *[401] * 19]
 
 
 def test_the_person_is_told_who_asks_for_what_and_where_it_leads(told: Any) -> None:
@@ -78,3 +84,5 @@ def test_what_goes_wrong_on_the_way_is_told_in_the_words_of_oauth(told: Any) -> 
     assert told["plain"]["error"] == told["elsewhere"]["error"] == "invalid_request"
     assert told["not_pushed"]["status"] == 400
     assert told["forged_form"] in (400, 403)
+    assert told["introspected_by_nobody"]["status"] == 401
+    assert told["introspected_by_nobody"]["body"]["error"] == "invalid_client"
