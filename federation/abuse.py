@@ -27,6 +27,7 @@ from federation.oauth.realm import AUTHORIZE_PATH, REGISTER_PATH
 from federation.oauth.routes import too_often
 from federation.peers.routes import refusal as exchange_refusal
 from federation.peers.trust import JOIN_PATH
+from federation.peers.vouching.entity import FETCH_PATH, LIST_PATH, RESOLVE_PATH, TRUST_PATH
 from federation.peers.wire import CHANGES_PATH, RECONCILE_PATH
 from federation.policies.viewer import Viewer
 from federation.schema.transport import chosen_media
@@ -36,7 +37,7 @@ from federation.storage.pool import refuse_to_wait
 
 GRAPHQL_PATH = "/graphql"
 PLACES = Places(
-    known=frozenset({GRAPHQL_PATH, CHANGES_PATH, RECONCILE_PATH}),
+    known=frozenset({GRAPHQL_PATH, CHANGES_PATH, RECONCILE_PATH, TRUST_PATH, FETCH_PATH, LIST_PATH, RESOLVE_PATH}),
     guessed=frozenset({JOIN_PATH, SETUP_PATH, REGISTER_PATH}),
 )
 EXPECTED = "use_dpop_nonce"

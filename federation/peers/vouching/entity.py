@@ -83,8 +83,10 @@ class Entity:
         return found | ({"organization_name": self.me.name} if self.public else {})
 
     def anchors(self) -> Anchors:
-        """Where chains may end: what the operator pinned, and this node, whose own word it knows."""
-        return store.anchors(self.database) | {self.me.issuer: frozenset({self.me.keys.peer.thumbprint})}
+        """Where chains may end: what the operator pinned, by the keys that it has now, and this node, whose own word it
+        knows."""
+        pinned = store.followed(self.database, store.anchors(self.database))
+        return pinned | {self.me.issuer: frozenset({self.me.keys.peer.thumbprint})}
 
     def superiors(self) -> tuple[Partner, ...]:
         """The peers that this node names as its superiors, those that are not trusted any more left out."""
@@ -92,13 +94,14 @@ class Entity:
         return tuple(who for who in partners(self.database) if who.pid in pids and who.asked) if pids else ()
 
     def subordinates(self) -> dict[str, tuple[Partner, store.Subordinate]]:
-        """The trusted peers about which a statement of this node is in force, by issuer."""
+        """The trusted peers about which a statement of this node is in force, by issuer: one that names other keys than
+        the peer has now is none."""
         kept, now = store.subordinates(self.database), self.world.timestamp()
         known = {who.pid: who for who in partners(self.database)} if kept else {}
         return {
             known[pid].issuer: (known[pid], each)
             for pid, each in kept.items()
-            if pid in known and known[pid].asked and each.statement is not None and each.expires > now
+            if pid in known and known[pid].asked and each.expires > now and names_keys_of(each.statement, known[pid])
         }
 
     def statement_about(self, issuer: str) -> str | None:
@@ -185,6 +188,14 @@ class Entity:
                 break
             chains.append(list(chain))
         return {"chains": chains, "statement": self.statement_about(who.issuer), "marks": self.marks_for(who)}
+
+
+def names_keys_of(statement: str | None, who: Partner) -> bool:
+    """Whether a statement of this node names the keys that its subject has now."""
+    if statement is None:
+        return False
+    named = {key.thumbprint for key in read_statement(statement).keys}
+    return named == {key.thumbprint for key in current_keys(who)}
 
 
 def metadata_of(realm: Realm) -> dict[str, dict[str, Any]]:

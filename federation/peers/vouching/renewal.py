@@ -14,7 +14,7 @@ from federation.peers import state
 from federation.peers.agreements import EXCHANGE, Partner, current_keys, partners
 from federation.peers.loop import jitter
 from federation.peers.vouching import store
-from federation.peers.vouching.entity import FETCH_PATH, MAX_ANSWER, TRUST_PATH, Entity, read_answer
+from federation.peers.vouching.entity import FETCH_PATH, MAX_ANSWER, TRUST_PATH, Entity, names_keys_of, read_answer
 from federation.peers.vouching.standing import note_standing
 from federation.peers.vouching.statements import HOUR, StatementRefused, make_statement
 from federation.telemetry import logger
@@ -45,7 +45,8 @@ def issue(entity: Entity, who: Partner, kept: store.Subordinate) -> None:
 
 
 def renew(entity: Entity) -> int:
-    """Renew the statements that have less than half of their life left; gives how many. One about a peer that is
+    """Renew the statements that have less than half of their life left, or name keys that were replaced since; gives
+    how many. One about a peer that is
     frozen, revoked or past its day is not renewed: its chain ends by silence."""
     now, renewed = entity.world.timestamp(), 0
     kept = store.subordinates(entity.database)
@@ -53,7 +54,7 @@ def renew(entity: Entity) -> int:
         each = kept.get(who.pid)
         if each is None or not who.asked or (each.until is not None and each.until <= now):
             continue
-        if each.expires - now < each.hours * HOUR // 2:
+        if each.expires - now < each.hours * HOUR // 2 or not names_keys_of(each.statement, who):
             issue(entity, who, each)
             renewed += 1
     return renewed

@@ -11,7 +11,9 @@ from sqlalchemy import Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from federation.errors import NotFound
+from federation.peers.agreements import PEERS
 from federation.storage.database import Database
+from federation.storage.peer_keys import ReplacedKey
 from federation.storage.vouching import (
     TrustAnchor,
     TrustAnswer,
@@ -26,6 +28,7 @@ SUPERIORS: Table = TrustSuperior.__table__  # type: ignore[attr-defined]
 SUBORDINATES: Table = TrustSubordinate.__table__  # type: ignore[attr-defined]
 ANSWERS: Table = TrustAnswer.__table__  # type: ignore[attr-defined]
 MARKS: Table = TrustMark.__table__  # type: ignore[attr-defined]
+REPLACED: Table = ReplacedKey.__table__  # type: ignore[attr-defined]
 RULES: Table = TrustMarkRule.__table__  # type: ignore[attr-defined]
 
 VOUCHED, ENDED, UNVOUCHED = "vouched", "ended", "unvouched"
@@ -73,6 +76,31 @@ def anchors(database: Database) -> dict[str, frozenset[str]]:
     with database.read() as conn:
         rows = conn.execute(select(ANCHORS).order_by(ANCHORS.c.issuer)).all()
     return {row.issuer: frozenset(json.loads(row.thumbprints)) for row in rows}
+
+
+def followed(database: Database, pinned: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    """The same anchors by the keys that they have now: of one that is a peer, a key that it handed over by its own
+    statement counts no longer, and its successor does. A key that was given up for lost has none."""
+    if not pinned:
+        return {}
+    of_anchors = select(PEERS.c.issuer, REPLACED.c.thumbprint, REPLACED.c.successor).where(
+        PEERS.c.pid == REPLACED.c.pid, PEERS.c.issuer.in_(pinned)
+    )
+    with database.read() as conn:
+        after = {(row.issuer, row.thumbprint): row.successor for row in conn.execute(of_anchors)}
+    return {
+        issuer: frozenset(last for each in prints if (last := _last(after, issuer, each)) is not None)
+        for issuer, prints in pinned.items()
+    }
+
+
+def _last(after: Mapping[tuple[str, str], str | None], issuer: str, thumbprint: str) -> str | None:
+    found: str | None = thumbprint
+    for _ in after:  # a line of keys does not come back to one, and is no longer than there are keys
+        if found is None or (issuer, found) not in after:
+            break
+        found = after[issuer, found]
+    return found
 
 
 def pin_anchor(database: Database, issuer: str, thumbprints: Iterable[str], now: int) -> None:
