@@ -61,6 +61,10 @@ def accept(
     with node_at(home) as node:
         who = trust.accept(node.database, node.world, node.me, node.outbound, invitation, name)
         words = " ".join(trust.words_of(node.me, who))
+    if who.verified:  # it asked for this node's new key; nothing changed here
+        told = f"{who.name} knows this node's new key. They compare these words with you before they show more:\n\n"
+        Output(json).result({**described(who), "words": words}, f"{told}    {words}")
+        return
     Output(json).result(
         {**described(who), "words": words},
         f"{who.name} is pinned, and not yet verified. Compare these words with them over another channel:\n\n"
