@@ -27,8 +27,6 @@ from federation.oauth.realm import AUTHORIZE_PATH, REGISTER_PATH
 from federation.oauth.routes import too_often
 from federation.peers.routes import refusal as exchange_refusal
 from federation.peers.trust import JOIN_PATH
-from federation.peers.vouching.entity import FETCH_PATH, LIST_PATH, RESOLVE_PATH, TRUST_PATH
-from federation.peers.wire import CHANGES_PATH, RECONCILE_PATH
 from federation.policies.viewer import Viewer
 from federation.schema.transport import chosen_media
 from federation.schema.transport import refusal as graphql_refusal
@@ -36,10 +34,7 @@ from federation.storage.counters import DatabaseCounts
 from federation.storage.pool import refuse_to_wait
 
 GRAPHQL_PATH = "/graphql"
-PLACES = Places(
-    known=frozenset({GRAPHQL_PATH, CHANGES_PATH, RECONCILE_PATH, TRUST_PATH, FETCH_PATH, LIST_PATH, RESOLVE_PATH}),
-    guessed=frozenset({JOIN_PATH, SETUP_PATH, REGISTER_PATH}),
-)
+PLACES = Places(known=GRAPHQL_PATH, guessed=frozenset({JOIN_PATH, SETUP_PATH, REGISTER_PATH}))
 EXPECTED = "use_dpop_nonce"
 """A refusal that belongs to the protocol: the answer brings the nonce that the proof lacked."""
 
@@ -118,4 +113,4 @@ def _refuse(scope: Scope, limited: RateLimited) -> Response:
         return page_refusal(limited)
     if path.startswith(PLACES.oauth):
         return too_often(limited)
-    return exchange_refusal(limited) if path.startswith("/exchange/") else refused(limited)
+    return exchange_refusal(limited) if path.startswith(PLACES.exchange) else refused(limited)

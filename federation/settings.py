@@ -61,17 +61,17 @@ class Settings(BaseSettings):
         "is: each counts its share for itself",
     )
     anonymous_per_minute: int = Field(
-        600, ge=10, le=1_000_000, description="requests a minute of one address without a token"
+        1200, ge=10, le=1_000_000, description="requests a minute of one address without a token"
     )
     client_per_minute: int = Field(
-        1200, ge=10, le=1_000_000, description="requests a minute of one client, token or account"
+        3000, ge=10, le=1_000_000, description="requests a minute of one client, token or account"
     )
-    peer_per_minute: int = Field(600, ge=10, le=1_000_000, description="requests a minute of one peer")
+    peer_per_minute: int = Field(1200, ge=10, le=1_000_000, description="requests a minute of one peer")
     failures_per_minute: int = Field(
-        60, ge=10, le=1_000_000, description="credentials a minute from one address that are not accepted"
+        600, ge=10, le=1_000_000, description="credentials a minute from one address that are not accepted"
     )
     guesses_per_hour: int = Field(
-        60,
+        300,
         ge=5,
         le=1_000_000,
         description="wrong codes an hour from one address: of invitations, registrations, links",

@@ -159,6 +159,14 @@ def test_a_header_that_looks_like_a_token_does_not_make_public_pages_free(web: W
     assert statuses == [200] * 10 + [429]
 
 
+def test_a_token_where_none_is_asked_for_is_no_way_around(make: Callable[..., Web]) -> None:
+    one = make().at(ONE)
+    sent = {"authorization": "Bearer x"}
+    for _ in range(100):
+        one.post("/exchange/keys", content=b"", headers=sent)
+    assert one.post("/exchange/keys", content=b"", headers=sent).status_code == 429
+
+
 @pytest.mark.parametrize("path", ["/.well-known/jwks.json", "/graphql/schema.graphql", "/console/setup", "/nothing"])
 def test_what_may_be_kept_for_others_does_not_say_how_its_caller_stands(path: str, web: Web) -> None:
     assert "ratelimit" not in web.at(ONE).get(path).headers

@@ -43,16 +43,23 @@ class Allowances:
 
 @dataclass(frozen=True)
 class Places:
-    """Which addresses are counted how. `known`: who asks there shows a token, and is counted by that; `uncounted`: none
-    is; `guessed`: a code is tried there; `told`: answers say how their caller stands, as they do where a token is shown
-    (a public document may be kept for others, whom that does not concern). `known` and `guessed` are whole paths, the
-    others how one begins."""
+    """Which addresses are counted how. `known`, and all that begins with `exchange`: who asks there may show a token,
+    and is counted by that; `guessed`: a code is tried there; `uncounted`: none is, by how it begins."""
 
-    known: frozenset[str]
+    known: str
     guessed: frozenset[str]
+    exchange: str = "/exchange/"
     oauth: str = "/oauth/"
     uncounted: str = "/health/"
-    told: tuple[str, ...] = ("/oauth/", "/exchange/")
+
+    def takes_tokens(self, path: str) -> bool:
+        """Whether a token may be shown there."""
+        return path == self.known or path.startswith(self.exchange)
+
+    def tells(self, path: str) -> bool:
+        """Whether answers say how their caller stands. A public document may be kept for others, whom that does not
+        concern."""
+        return self.takes_tokens(path) or path.startswith(self.oauth)
 
 
 @dataclass
@@ -115,9 +122,10 @@ class Limited:
             with asked(asking):
                 await self._app(scope, receive, send)
             return
-        by_token = scope["path"] in self._places.known and any(name == b"authorization" for name, _ in scope["headers"])
-        guessed = scope["path"] in self._places.guessed and scope["method"] == "POST"
-        told = scope["path"] in self._places.known or scope["path"].startswith(self._places.told)
+        path = scope["path"]
+        by_token = self._places.takes_tokens(path) and any(name == b"authorization" for name, _ in scope["headers"])
+        guessed = path in self._places.guessed and scope["method"] == "POST"
+        told = self._places.tells(path)
         refused = await self._before(scope, asking, by_token, guessed)
 
         async def sent(message: Message) -> None:
