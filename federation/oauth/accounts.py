@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Row, TextClause, select, text, update
+from sqlalchemy import Row, TextClause, insert, select, text, update
 from sqlmodel import col
 
 from federation.errors import BadInput, Conflict, NotFound
 from federation.keys import b64
+from federation.oauth.digests import digest
 from federation.oauth.factors import remove_factors_in
 from federation.oauth.grants import end_grants_in
 from federation.oauth.sessions import end_sessions_in
@@ -112,8 +113,8 @@ def setup_link(database: Database, world: World, url: str, handle: str) -> str:
         if _active(connection.execute(_find(), {"handle": handle}).first()) is None:
             raise NotFound("There is no such account.")
         connection.execute(text("DELETE FROM setup_link WHERE handle = :handle"), {"handle": handle})
-        row = SetupLink(digest=_digest(token), handle=handle, expires_at=now + LINK_SECONDS)
-        connection.execute(SetupLink.__table__.insert().values(**row.model_dump()))  # type: ignore[attr-defined]
+        row = SetupLink(digest=digest(token), handle=handle, expires_at=now + LINK_SECONDS)
+        connection.execute(insert(SetupLink).values(**row.model_dump()))
     return f"{url}{SETUP_PATH}#{token}"
 
 
@@ -125,7 +126,7 @@ def redeem_link(database: Database, world: World, token: str, password: str) -> 
     claim = (
         update(SetupLink)
         .where(
-            col(SetupLink.digest) == _digest(token), col(SetupLink.used_at).is_(None), col(SetupLink.expires_at) > now
+            col(SetupLink.digest) == digest(token), col(SetupLink.used_at).is_(None), col(SetupLink.expires_at) > now
         )
         .values(used_at=now)
         .returning(col(SetupLink.handle))
@@ -179,9 +180,7 @@ def account_viewer(database: Database, handle: str) -> Viewer | None:
     """The viewer of an account; None if there is none or it was closed."""
     with database.read() as connection:
         row = _active(connection.execute(_find(), {"handle": handle}).first())
-    if row is None:
-        return None
-    return Viewer(ViewerKind(row.kind), f"account:{row.handle}", frozenset(row.scopes.split()))
+    return None if row is None else _viewer(row)
 
 
 def check_password(database: Database, handle: str, password: str) -> Viewer | None:
@@ -191,7 +190,7 @@ def check_password(database: Database, handle: str, password: str) -> Viewer | N
     if not password_matches(None if row is None else row.password, password):
         return None
     assert row is not None  # noqa: S101 -- only a stored hash matches
-    return Viewer(ViewerKind(row.kind), f"account:{row.handle}", frozenset(row.scopes.split()))
+    return _viewer(row)
 
 
 def password_matches(kept: str | None, password: str) -> bool:
@@ -220,13 +219,13 @@ def _hash_of_nobody() -> str:
     return HASHER.hash("the password of no account")
 
 
+def _viewer(row: Row[tuple[Any, ...]]) -> Viewer:
+    return Viewer(ViewerKind(row.kind), f"account:{row.handle}", frozenset(row.scopes.split()))
+
+
 def _find() -> TextClause:
     return text("SELECT handle, name, kind, scopes, password, disabled_at FROM account WHERE handle = :handle")
 
 
-def _active(row: Row[tuple[object, ...]] | None) -> Row[tuple[object, ...]] | None:
+def _active(row: Row[tuple[Any, ...]] | None) -> Row[tuple[Any, ...]] | None:
     return row if row is not None and row.disabled_at is None else None
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from federation.errors import NotFound
 from federation.keys import b64
-from federation.oauth.grants import GRANT_SECONDS, digest, may_give
+from federation.oauth.digests import digest
+from federation.oauth.grants import GRANT_SECONDS, may_give
 from federation.oauth.realm import Realm, RegisteredClient
 from federation.oauth.redeeming import Terms, new_grant
 from federation.oauth.redirects import with_answer
@@ -63,7 +64,7 @@ def push(realm: Realm, client_id: str, wish: Wish, chance: bytes) -> tuple[str, 
         expires_at=realm.world.timestamp() + PUSHED_SECONDS,
     )
     with realm.database.write() as connection:
-        connection.execute(PushedRequest.__table__.insert().values(**row.model_dump()))  # type: ignore[attr-defined]
+        connection.execute(insert(PushedRequest).values(**row.model_dump()))
     return name, PUSHED_SECONDS
 
 

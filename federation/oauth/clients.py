@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import orjson
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, insert, text, update
 from sqlmodel import col
 
 from federation.errors import BadInput, NotFound
@@ -19,6 +19,7 @@ from federation.oauth.redirects import checked_redirects
 from federation.policies.tiers import NEVER_FOR_PEERS
 from federation.storage.accounts import OAuthClient
 from federation.storage.database import Database
+from federation.storage.dialect import dialect_of
 from federation.storage.grants import ClientProfile
 from federation.world import World
 
@@ -119,8 +120,8 @@ def keep_client(
         redirect_uris=orjson.dumps(kind.redirect_uris).decode(),
         calls_itself=calls_itself,
     )
-    connection.execute(OAuthClient.__table__.insert().values(**client.model_dump()))  # type: ignore[attr-defined]
-    connection.execute(ClientProfile.__table__.insert().values(**profile.model_dump()))  # type: ignore[attr-defined]
+    connection.execute(insert(OAuthClient).values(**client.model_dump()))
+    connection.execute(insert(ClientProfile).values(**profile.model_dump()))
 
 
 def list_clients(database: Database) -> list[ClientView]:
@@ -162,8 +163,8 @@ _COLUMNS = "c.jwks, c.scopes, c.revoked_at, c.name, p.public, p.redirect_uris, p
 
 def registered_clients(database: Database) -> Callable[[str], RegisteredClient | None]:
     """The source of clients made with `add_client`. It reads the table at each call, so that revoking needs no news."""
-    mark = ":client_id" if database.paramstyle == "named" else "%(client_id)s"
-    sql = f"SELECT {_COLUMNS} FROM {_CLIENT} WHERE c.client_id = {mark}"  # noqa: S608 -- constants, one of two marks
+    wanted = dialect_of(database.dialect).param("client_id")
+    sql = f"SELECT {_COLUMNS} FROM {_CLIENT} WHERE c.client_id = {wanted}"  # noqa: S608 -- constants and a placeholder
 
     def find(client_id: str) -> RegisteredClient | None:
         if "://" in client_id:  # a peer's id, and no client's

@@ -5,7 +5,6 @@ What a grant gives is looked up at each use: it is never more than the program a
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +14,13 @@ from sqlalchemy import Connection, select, text
 from sqlmodel import col
 
 from federation.keys import b64
+from federation.oauth.digests import digest
 from federation.oauth.realm import Realm, RegisteredClient
 from federation.oauth.tokens import OnBehalf
 from federation.policies.tiers import READING_SCOPE, closure
 from federation.policies.viewer import ViewerKind
 from federation.storage.database import Database
+from federation.storage.dialect import dialect_of
 from federation.storage.grants import OAuthGrant
 from federation.world import World
 
@@ -72,9 +73,9 @@ WHERE g.grant_id = {id} AND g.revoked_at IS NULL AND g.ends_at > {now} AND a.dis
 
 def standing(realm: Realm, grant_id: str) -> Grant | None:
     """The grant, unless it or its account is over. One raw statement: each use of its tokens asks."""
-    id, now = (":id", ":now") if realm.database.paramstyle == "named" else ("%(id)s", "%(now)s")
+    param = dialect_of(realm.database.dialect).param
+    sql = _STANDS.format(id=param("id"), now=param("now"))
     with realm.database.reader() as connection:
-        sql = _STANDS.format(id=id, now=now)
         row = connection.execute(sql, {"id": grant_id, "now": realm.world.timestamp()}).fetchone()
     return None if row is None else _grant(realm, row)
 
@@ -182,8 +183,3 @@ def prune_grants(database: Database, now: int, kept_seconds: int) -> None:
         ):
             connection.execute(text(statement), {"now": now})
         connection.execute(text("DELETE FROM oauth_grant WHERE ends_at <= :before"), {"before": now - kept_seconds})
-
-
-def digest(secret: str) -> bytes:
-    """What is stored of a secret that was given out: it is drawn from 192 bits or more, so no salt is needed."""
-    return hashlib.sha256(secret.encode()).digest()

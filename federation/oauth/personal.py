@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlmodel import col
 
 from federation.errors import BadInput, NotFound
 from federation.keys import b64
+from federation.oauth.digests import digest
 from federation.oauth.realm import Realm
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.storage.accounts import PersonalToken
 from federation.storage.database import Database
+from federation.storage.dialect import dialect_of
 from federation.world import World
 
 PREFIX = "fedp_"
@@ -49,7 +50,7 @@ def issue_personal_token(
     secret = PREFIX + b64(world.draw("personal-token", subject, 32))
     token_id = world.draw("personal-token-id", subject, 6).hex()
     row = PersonalToken(
-        digest=_digest(secret),
+        digest=digest(secret),
         token_id=token_id,
         name=name.strip(),
         scopes=" ".join(sorted(scopes)),
@@ -57,7 +58,7 @@ def issue_personal_token(
         expires_at=now + days * 86_400,
     )
     with database.write() as connection:
-        connection.execute(PersonalToken.__table__.insert().values(**row.model_dump()))  # type: ignore[attr-defined]
+        connection.execute(insert(PersonalToken).values(**row.model_dump()))
     return secret, token_id
 
 
@@ -90,19 +91,15 @@ def revoke_personal_token(database: Database, world: World, token_id: str) -> No
 
 def personal_viewer(realm: Realm, token: str) -> Viewer | None:
     """The viewer behind a personal token; None if it is none, over or revoked."""
-    digest, now = (":digest", ":now") if realm.database.paramstyle == "named" else ("%(digest)s", "%(now)s")
+    param = dialect_of(realm.database.dialect).param
     sql = (
-        "SELECT token_id, scopes FROM personal_token "  # noqa: S608 -- the marks are constants
-        f"WHERE digest = {digest} AND revoked_at IS NULL AND expires_at > {now}"
+        "SELECT token_id, scopes FROM personal_token "  # noqa: S608 -- placeholders alone
+        f"WHERE digest = {param('digest')} AND revoked_at IS NULL AND expires_at > {param('now')}"
     )
     with realm.database.reader() as connection:
-        row = connection.execute(sql, {"digest": _digest(token), "now": realm.world.timestamp()}).fetchone()
+        row = connection.execute(sql, {"digest": digest(token), "now": realm.world.timestamp()}).fetchone()
     if row is None:
         return None
     token_id, granted = row
     scopes = frozenset(scope for scope in granted.split() if scope.endswith(":open"))
     return Viewer(ViewerKind.CLIENT, f"token:{token_id}", scopes)
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

@@ -10,11 +10,12 @@ import hmac
 from dataclasses import dataclass
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, text
 
 from federation.errors import BadInput
 from federation.keys import b64
-from federation.oauth.grants import GRANT_SECONDS, Grant, digest, end_in, pseudonym, standing_in
+from federation.oauth.digests import digest
+from federation.oauth.grants import GRANT_SECONDS, Grant, end_in, pseudonym, standing_in
 from federation.oauth.realm import Realm, RegisteredClient
 from federation.storage.grants import AuthorizationCode, OAuthGrant, RefreshToken
 
@@ -75,8 +76,8 @@ def new_grant(
         jkt=terms.jkt,
         expires_at=now + CODE_SECONDS,
     )
-    connection.execute(OAuthGrant.__table__.insert().values(**grant.model_dump()))  # type: ignore[attr-defined]
-    connection.execute(AuthorizationCode.__table__.insert().values(**kept.model_dump()))  # type: ignore[attr-defined]
+    connection.execute(insert(OAuthGrant).values(**grant.model_dump()))
+    connection.execute(insert(AuthorizationCode).values(**kept.model_dump()))
     return code
 
 
@@ -173,5 +174,5 @@ def _redeemed(
         return Redeemed(grant, given, None)
     token = REFRESH_PREFIX + b64(realm.world.draw("refresh-token", shown, 32))
     row = RefreshToken(digest=digest(token), grant_id=grant.grant_id)
-    connection.execute(RefreshToken.__table__.insert().values(**row.model_dump()))  # type: ignore[attr-defined]
+    connection.execute(insert(RefreshToken).values(**row.model_dump()))
     return Redeemed(grant, given, token)

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from federation.errors import BadInput, Unauthenticated
 from federation.keys import KeyRefused, PublicKey, b64, public_key
 from federation.oauth.adapter import METHOD, PUBLIC, grants_of
 from federation.oauth.clients import Kind, checked_kind, keep_client, new_client_id
-from federation.oauth.grants import digest
+from federation.oauth.digests import digest
 from federation.oauth.realm import Realm, RegisteredClient
 from federation.storage.database import Database
 from federation.storage.grants import ClientInvitation
@@ -57,7 +57,7 @@ def invite_client(database: Database, world: World, name: str, kind: Kind, known
         expires_at=now + days * 86_400,
     )
     with database.write() as connection:
-        connection.execute(ClientInvitation.__table__.insert().values(**row.model_dump()))  # type: ignore[attr-defined]
+        connection.execute(insert(ClientInvitation).values(**row.model_dump()))
     return token
 
 

@@ -5,7 +5,6 @@ Of the cookie only the SHA-256 is stored. A session must never outlive its accou
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from federation.errors import NotFound, Unavailable
 from federation.keys import b64
+from federation.oauth.digests import digest
 from federation.policies.viewer import Viewer, ViewerKind
 from federation.storage.database import Database
 from federation.world import World
@@ -78,12 +78,12 @@ def begin_session_in(connection: Connection, world: World, handle: str, *, secon
         text("SELECT digest FROM login_session WHERE handle = :handle ORDER BY begun_at DESC, session_id"),
         {"handle": handle},
     ).all()
-    for (digest,) in older[MOST - 1 :]:
-        connection.execute(text("DELETE FROM login_session WHERE digest = :digest"), {"digest": digest})
+    for (oldest,) in older[MOST - 1 :]:
+        connection.execute(text("DELETE FROM login_session WHERE digest = :digest"), {"digest": oldest})
     subject = f"{handle} {now} {len(older)}"
     cookie = b64(world.draw("login-session", subject, 32))
     row = {
-        "digest": _digest(cookie),
+        "digest": digest(cookie),
         "session_id": world.draw("login-session-id", subject, 8).hex(),
         "handle": handle,
         "now": now,
@@ -102,7 +102,7 @@ def begin_session_in(connection: Connection, world: World, handle: str, *, secon
 def session_of(database: Database, world: World, cookie: str) -> Session | None:
     """The session of a cookie; None if there is none, it is over, or its account was closed or is being set up anew."""
     now = world.timestamp()
-    asked = _bounds(now) | {"digest": _digest(cookie)}
+    asked = _bounds(now) | {"digest": digest(cookie)}
     with database.read() as connection:
         row = connection.execute(text(f"{_IN_FORCE} s.digest = :digest"), asked).first()
     if row is None:
@@ -177,7 +177,3 @@ def _session(row: Any) -> Session:
         seen_at=row.seen_at,
         second=row.second,
     )
-
-
-def _digest(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).digest()

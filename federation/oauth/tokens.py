@@ -10,6 +10,7 @@ from sqlalchemy import text
 from federation.errors import FederationError, Unauthenticated
 from federation.keys import b64, read_jws, sign, verify
 from federation.oauth.realm import Realm
+from federation.storage.dialect import dialect_of
 
 LIFETIME = 600
 FUTURE_SECONDS = 30
@@ -98,9 +99,9 @@ def read_token(realm: Realm, token: str) -> AccessToken:
 
 def is_revoked(realm: Realm, jti: str) -> bool:
     """Whether a token was revoked, on whichever worker."""
-    mark = ":jti" if realm.database.paramstyle == "named" else "%(jti)s"
+    wanted = dialect_of(realm.database.dialect).param("jti")
     with realm.database.reader() as connection:
-        sql = f"SELECT 1 FROM revoked_token WHERE jti = {mark}"  # noqa: S608 -- the mark is one of two constants
+        sql = f"SELECT 1 FROM revoked_token WHERE jti = {wanted}"  # noqa: S608 -- a placeholder
         return connection.execute(sql, {"jti": jti}).fetchone() is not None
 
 

@@ -23,6 +23,7 @@ from federation.policies.predicates import JURISDICTION
 from federation.policies.tiers import ACTION_SCOPES, NEVER_FOR_PEERS, SCOPED_TIERS, Tier, closure, scope_for
 from federation.policies.viewer import AFFILIATIONS, PURPOSES, Agreement, Viewer, ViewerKind
 from federation.storage.database import Database
+from federation.storage.dialect import dialect_of
 from federation.storage.peer_keys import ReplacedKey
 from federation.storage.peering import Peer
 from federation.world import World
@@ -172,10 +173,10 @@ def current_keys(who: Partner) -> tuple[PublicKey, ...]:
 def registered_peers(database: Database) -> Clients:
     """The source of peers as OAuth clients: their client id is their issuer. Read anew at each call, so that a freeze
     or a revocation holds for the next request, of tokens already given too."""
-    mark = ":issuer" if database.paramstyle == "named" else "%(issuer)s"
+    wanted = dialect_of(database.dialect).param("issuer")
     lost = f"(SELECT max(at) FROM {REPLACED.name} k WHERE k.pid = {PEERS.name}.pid AND successor IS NULL)"  # noqa: S608
     columns = ", ".join((*(name for name in _PeerRow._fields if name != "lost_at"), f"{lost} AS lost_at"))
-    sql = f"SELECT {columns} FROM {PEERS.name} WHERE issuer = {mark}"  # noqa: S608 -- fixed names
+    sql = f"SELECT {columns} FROM {PEERS.name} WHERE issuer = {wanted}"  # noqa: S608 -- fixed names and a placeholder
 
     def find(client_id: str) -> RegisteredClient | None:
         if "://" not in client_id:

@@ -168,7 +168,7 @@ FAULTS = (
     ),
     _fault(
         "a personal token never ends",
-        personal.personal_viewer, ' AND expires_at > {now}', "", RESOURCE, "personal_token",
+        personal.personal_viewer, " AND expires_at > {param('now')}", "", RESOURCE, "personal_token",
     ),
     _fault(
         "a personal token opens whatever it was given",
