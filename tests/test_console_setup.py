@@ -14,7 +14,7 @@ from httpx2 import Response
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from federation.console.forms import MAX_BYTES
+from federation.console.forms import MAX_BYTES, Turns
 from federation.console.pages import Console
 from federation.console.setup import PATH, setup_routes
 from federation.oauth.accounts import add_account, has_steward, setup_link
@@ -133,6 +133,18 @@ def test_a_malformed_form_is_refused(content: bytes, web: TestClient) -> None:
     answer = web.post(PATH, content=content, headers={"origin": URL, **FORM})
     assert answer.status_code == 400
     assert "Traceback" not in answer.text
+
+
+def test_who_comes_while_too_many_wait_is_told_when_to_come_again(
+    sqlite_database: Database, world: World, code: str
+) -> None:
+    room_for_nobody = Console(sqlite_database, world, URL, turns=Turns(waiting=-1))
+    with TestClient(Starlette(routes=setup_routes(room_for_nobody)), base_url=URL) as web:
+        answer = send(web, code=code)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+    assert "try again in" in answer.text
+    assert not has_steward(sqlite_database)
 
 
 def test_nothing_that_was_typed_comes_back_as_markup(web: TestClient) -> None:

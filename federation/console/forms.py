@@ -22,6 +22,8 @@ MAX_BYTES = 32_768
 MAX_FIELDS = 16
 FORM = "application/x-www-form-urlencoded"
 MOST_WAITING = 16
+BUSY_SECONDS = 5
+"""After which most of those who wait have had their turn."""
 
 
 async def read_form(
@@ -80,7 +82,10 @@ class Turns:
     async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """What `work` gives. Raises RateLimited where too many wait already."""
         if self._inside >= self._most:
-            raise RateLimited("Too many people are logging in at this moment; try again in a few seconds.")
+            raise RateLimited(
+                f"Too many people are logging in at this moment; try again in {BUSY_SECONDS} seconds.",
+                seconds=BUSY_SECONDS,
+            )
         self._inside += 1
         try:
             return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter)

@@ -116,11 +116,11 @@ def _one_cookie(request: Request, wanted: str) -> str | None:
 
 def console_of(realm: Realm, name: str, tries: LoginLimits | None = None) -> Console:
     """The console of a node, whose name people see."""
-    keys = realm.keys.secret
+    secret = realm.keys.secret
     passkeys = (
-        Passkeys(realm.database, realm.world, realm.url, name, keys, realm.spent) if possible(realm.url) else None
+        Passkeys(realm.database, realm.world, realm.url, name, secret, realm.spent) if possible(realm.url) else None
     )
-    return Console(realm.database, realm.world, realm.url, name, keys, tries, passkeys=passkeys)
+    return Console(realm.database, realm.world, realm.url, name, secret, tries, passkeys=passkeys)
 
 
 def to_login(next_path: str) -> Response:

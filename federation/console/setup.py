@@ -7,12 +7,14 @@ Without script the code is typed or pasted. Nothing of it is kept or logged.
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from federation.console.forms import read_form
-from federation.console.pages import Console, page
+from federation.console.pages import Console, page, refusal
 from federation.errors import BadInput, FederationError
 from federation.oauth.accounts import SETUP_PATH, redeem_link
 
@@ -43,5 +45,5 @@ def setup_routes(console: Console) -> list[Route]:
 
 
 def _page(heading: str, error: FederationError | None = None) -> Response:
-    alert, status = ("", 200) if error is None else (error.message, error.status)
-    return page("setup.html", status, script="setup.js", heading=heading, handle=None, alert=alert)
+    values: dict[str, Any] = {"script": "setup.js", "heading": heading, "handle": None}
+    return page("setup.html", **values) if error is None else refusal(error, "setup.html", **values)
