@@ -190,19 +190,8 @@ def _wired(settings: Settings, world: World, ring: KeyRing, database: Database) 
     policies = PolicyLog(database, types, world)
     ledger = Ledger(database, world)
     gate = Gate(database, policies.current, codes, ledger, keys.secret)
+    intake = _intake(settings, world, keys, database, codes, ledger, _labels_in_force(policies))
     scopes = frozenset(scope_for(kind, tier) for kind in types.types for tier in SCOPED_TIERS) | ACTION_SCOPES
-    intake = Intake(
-        database,
-        codes,
-        world,
-        keys.origin,
-        lint.findings,
-        ledger=ledger,
-        labels=_labels_in_force(policies),
-        secret=keys.secret,
-        place_k=settings.place_k,
-        name=settings.name,
-    )
     outbound = Outbound(settings.allow_private_peers, settings.ca_file, settings.onion_proxy)
     clients = first_of(registered_peers(database), registered_clients(database))
     session = PeerSession(outbound, lambda: ring.in_force.peer, settings.url, world)
@@ -232,6 +221,29 @@ def _wired(settings: Settings, world: World, ring: KeyRing, database: Database) 
         ),
         source=Source(database, world, me, gate, policies.current, codes.version, max_hops=settings.max_hops),
         entity=Entity(database, world, me, session, partial(metadata_of, realm), settings.federation_public),
+    )
+
+
+def _intake(
+    settings: Settings,
+    world: World,
+    keys: NodeKeys,
+    database: Database,
+    codes: CodeLists,
+    ledger: Ledger,
+    labels_of: Callable[[str], Labels],
+) -> Intake:
+    return Intake(
+        database,
+        codes,
+        world,
+        keys.origin,
+        lint.findings,
+        ledger=ledger,
+        labels=labels_of,
+        secret=keys.secret,
+        place_k=settings.place_k,
+        name=settings.name,
     )
 
 

@@ -88,14 +88,19 @@ def add_client(
             redirect_uris=tuple(redirect_uri or ()),
             public=public,
         )
-        key = dict(made.private_jwk)
         if key_file and not dry_run:
             _write_key(node, made, key_file)
     if dry_run:  # neither key nor id is kept
         out.result({"scopes": list(made.scopes)}, f"a client with {', '.join(made.scopes)}")
-        return
+    else:
+        _show(out, made, key_file)
+
+
+def _show(out: Output, made: NewClient, key_file: Path | None) -> None:
+    """Prints a new client's id, and its private key if it has one that stands in no file."""
     result: dict[str, object] = {"client_id": made.client_id, "scopes": list(made.scopes)}
-    if public:
+    key = dict(made.private_jwk)
+    if not key:
         out.result(result, f"client_id: {made.client_id}")
         return
     result |= {"key_file": str(key_file)} if key_file else {"private_jwk": key}

@@ -216,6 +216,18 @@ def accept(
     if invited.issuer == me.issuer:
         raise BadInput("This invitation is this node's own; the other node has to accept it.")
     pid, same = _standing(database, invited)
+    said = _introduced(world, me, outbound, invited)
+    with database.write() as conn:
+        if pid is not None:
+            pinning.pin_anew(conn, me.keys, pid, said)
+        elif not same:
+            pinning.pin(conn, me.keys, said, name)
+    return _linked(database, said.issuer)
+
+
+def _introduced(world: World, me: Self, outbound: Outbound, invited: Invited) -> Presented:
+    """What the inviter presents of itself in answer to this node's presentation: by the key in the invitation, or one
+    that its statements lead to from there. Raises as `accept` does."""
     body = keys.sign(me.keys.peer, {"typ": _JOIN}, _presentation(me, world, invited.issuer, invited.code))
     answer = outbound.request(
         "POST",
@@ -235,12 +247,7 @@ def accept(
     )
     if not followed or said.issuer != invited.issuer or said.code != invited.code:
         raise SignatureRefused("The answer is not signed by the key in the invitation: somebody else answered.")
-    with database.write() as conn:
-        if pid is not None:
-            pinning.pin_anew(conn, me.keys, pid, said)
-        elif not same:
-            pinning.pin(conn, me.keys, said, name)
-    return _linked(database, said.issuer)
+    return said
 
 
 def _refusal(status: int) -> FederationError:
