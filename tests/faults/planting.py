@@ -42,6 +42,11 @@ class Fault:
         function.__code__ = _of(whole, function.__name__, function.__code__.co_freevars)
 
 
+def fault(name: str, where: object, sound: str, faulty: str, file: str, tests: str) -> Fault:
+    """A fault that the tests of one file must notice."""
+    return Fault(name, where, sound, faulty, (file,), tests)  # type: ignore[arg-type]
+
+
 def _of(code: CodeType, name: str, free: tuple[str, ...]) -> CodeType:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
