@@ -33,8 +33,11 @@ PUBLIC = {
     *("ledger-chain", "login-session-id", "record-id", "personal-token-id", "proof-jti", "reconcile"),
 }
 """Purposes of names and numbers that open nothing."""
-SHAPES = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}|\bfedp_[\w-]{16,}|\\?\"d\\?\"\s*:\s*\\?\"[\w-]{20,}|\$argon2id\$")
-"""A signed token, a personal token, the private half of a key, a hash of a password."""
+SHAPES = re.compile(
+    r"eyJ[\w-]{8,}\.[\w-]{8,}|\b(fed[pri]_|federation-invite-)[\w-]{16,}"
+    r"|\\?\"d\\?\"\s*:\s*\\?\"[\w-]{20,}|\$argon2id\$"
+)
+"""A signed token, a personal or refresh token, an invitation, the private half of a key, a hash of a password."""
 LEAST = 12
 """Shorter texts stand in logs by chance."""
 RUNS = re.compile(rf"[\w-]{{{LEAST},}}")

@@ -36,7 +36,8 @@ def test_what_is_no_secret_is_let_stand(search: LogSearch) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.AAAA", "fedp_AAAAAAAAAAAAAAAAAAAA", '{"d": "AAAAAAAAAAAAAAAAAAAAAAAA"}',
+    ["eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.AAAA", "fedp_AAAAAAAAAAAAAAAAAAAA", "fedr_AAAAAAAAAAAAAAAAAAAA",
+     "fedi_AAAAAAAAAAAAAAAAAAAA", "federation-invite-AAAAAAAAAAAAAAAAAAAA", '{"d": "AAAAAAAAAAAAAAAAAAAAAAAA"}',
      "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub+b4dWRWJTmaaJObG"],
 )  # fmt: skip
 def test_what_looks_like_a_secret_is_found_though_nobody_noted_it(search: LogSearch, text: str) -> None:
