@@ -69,12 +69,16 @@ def list_marks(home: Home = HERE, json: Json = False) -> None:
         names = {who.pid: who.name for who in agreements.partners(node.database)}
         rules = store.mark_rules(node.database)
         rows: list[dict[str, Any]] = [
-            {"type": each.kind, "given to": names.get(each.pid), "issuers": rules.get(each.kind, ([], None))[0]}
+            {"type": each.kind, "given_to": names.get(each.pid), "issuers": rules.get(each.kind, ([], None))[0]}
             for each in store.given_marks(node.database)
         ]
         given = {row["type"] for row in rows}
-        rows += [{"type": kind, "issuers": issuers} for kind, (issuers, _) in rules.items() if kind not in given]
-    Output(json).rows(("type", "given to", "issuers"), rows, "No marks yet. `federation trust mark issue` gives one.")
+        rows += [
+            {"type": kind, "given_to": None, "issuers": issuers}
+            for kind, (issuers, _) in rules.items()
+            if kind not in given
+        ]
+    Output(json).rows(("type", "given_to", "issuers"), rows, "No marks yet. `federation trust mark issue` gives one.")
 
 
 @app.command("allow")

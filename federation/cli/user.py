@@ -111,7 +111,7 @@ def list_sessions(
 
 def _known(node: Node, scopes: frozenset[str]) -> frozenset[str]:
     if unknown := sorted(scopes - node.scopes):
-        raise BadInput(f"There is no scope {', '.join(unknown)}.", field="scopes")
+        raise BadInput(f"There is no scope {', '.join(unknown)}; docs/scopes.md lists those there are.", field="scopes")
     return scopes
 
 

@@ -108,7 +108,7 @@ def test_marks_are_given_taken_back_and_ruled(cli: Cli, west: Path, tmp_path: Pa
     assert "No marks yet" in cli("trust", "mark", "list", home=west).out
     assert cli("trust", "mark", "issue", "River", MARK, "--days", 3, home=west).code == 0
     (row,) = cli("trust", "mark", "list", "--json", home=west).json
-    assert (row["type"], row["given to"], row["issuers"]) == (MARK, "River", ["http://127.0.0.1:8998"])
+    assert (row["type"], row["given_to"], row["issuers"]) == (MARK, "River", ["http://127.0.0.1:8998"])
     assert cli("trust", "mark", "revoke", "River", MARK, home=west).code == 0
     assert refused(cli, west, "trust", "mark", "revoke", "River", MARK) == "NOT_FOUND"
     owner = tmp_path / "owner.json"
