@@ -233,7 +233,7 @@ def test_nothing_that_decides_knows_of_vouching() -> None:
             if any("peers.vouching" in name for name in named):
                 importing.add(str(path.relative_to(root)))
     importing = {name for name in importing if not name.startswith("peers/vouching/")}
-    assert importing == {"abuse.py", "app.py", "node.py", "cli/trust.py", "cli/trust_marks.py"}
+    assert importing == {"app.py", "node.py", "cli/trust.py", "cli/trust_marks.py"}
 
 
 def test_a_chain_for_other_keys_than_those_pinned_counts_for_nothing(line: Nodes) -> None:
