@@ -223,7 +223,7 @@ def test_no_chain_of_any_kind_changes_a_scope_or_a_projection(nodes: Nodes, agre
 
 
 def test_nothing_that_decides_knows_of_vouching() -> None:
-    """Only what puts the node together, what counts requests by their address, and what shows a chain imports it."""
+    """Only what puts the node together and what shows a chain imports it."""
     root = Path(agreements.__file__).parents[1]
     importing = set()
     for path in root.rglob("*.py"):
