@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +11,11 @@ import typer
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at
 from federation.cli.output import Output
 from federation.cli.reading import moment
-from federation.errors import BadInput, FederationError, SettingsInvalid
+from federation.errors import BadInput, SettingsInvalid
 from federation.keys import NodeKeys, rotate_tokens
 from federation.keys.node import NAMES, load_key_file
-from federation.node import Node
-from federation.peers import agreements, origins
-from federation.peers.handing import exchange_keys
+from federation.peers import origins
+from federation.peers.handing import tell_all
 from federation.peers.statements import rotate_peer
 from federation.settings import load_settings
 from federation.world import World, real_world
@@ -32,20 +30,6 @@ ROTATES: Mapping[str, Rotate] = {
     "tokens": lambda home, world, _url, leaked: rotate_tokens(home, world, leaked=leaked),
 }
 """How the key of each name is replaced: where, under which address, and whether the old one is in other hands."""
-
-
-def _told(node: Node) -> tuple[list[str], list[str]]:
-    """Tells every linked peer which key this node has now; gives who knows it, and who does not yet."""
-    known: list[str] = []
-    unknown: list[str] = []
-    for who in agreements.partners(node.database):
-        if who.frozen or who.state == "revoked":
-            continue
-        taken = False
-        with suppress(FederationError):
-            taken = exchange_keys(node.database, node.world, node.me, node.outbound, who)
-        (known if taken else unknown).append(who.name)
-    return known, unknown
 
 
 @app.command("list")
@@ -67,7 +51,7 @@ def _rows(keys: NodeKeys) -> Iterator[dict[str, Any]]:
 
 def _time(seconds: int) -> str | None:
     """A moment to the second; None where it is not known, or never came."""
-    return moment(seconds) if seconds else None
+    return moment(seconds or None)
 
 
 @app.command()
@@ -96,7 +80,7 @@ def rotate(
     unknown: list[str] = []
     if key == "peer":
         with node_at(home) as node:
-            known, unknown = _told(node)
+            known, unknown = tell_all(node.database, node.world, node.me, node.outbound)
         result |= {"known_to": known, "not_known_to": unknown}
     out.result(result, f"The {key} key is {after} now; it was {before or 'gone'}.")
     if unknown and leaked:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from federation import keys
 from federation.errors import FederationError
 from federation.keys import PublicKey
 from federation.outbound import Outbound
-from federation.peers.agreements import PEERS, REPLACED, Partner, partner_by_issuer
+from federation.peers.agreements import PEERS, REPLACED, Partner, partner_by_issuer, partners
 from federation.peers.pinning import WARNINGS
 from federation.peers.statements import MAX_STATEMENTS, Handover, KeysRefused, line_from, read_line
 from federation.peers.trust import JOIN_SECONDS, MAX_JOIN_BYTES, Self
@@ -110,6 +111,21 @@ def exchange_keys(database: Database, world: World, me: Self, outbound: Outbound
     except KeysRefused:
         return False
     return told.issuer == who.issuer and _take(database, world, me, who, told)
+
+
+def tell_all(database: Database, world: World, me: Self, outbound: Outbound) -> tuple[list[str], list[str]]:
+    """Tell every peer that is neither frozen nor revoked: the names of those that know this node by its present key
+    now, and of those that do not yet."""
+    known: list[str] = []
+    unknown: list[str] = []
+    for who in partners(database):
+        if who.frozen or who.state == "revoked":
+            continue
+        taken = False
+        with suppress(FederationError):  # one that is away hears of it later
+            taken = exchange_keys(database, world, me, outbound, who)
+        (known if taken else unknown).append(who.name)
+    return known, unknown
 
 
 class Renewal:
