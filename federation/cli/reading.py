@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, overload
 
 import orjson
 
@@ -98,6 +98,14 @@ def key_state(node: Node, name: str) -> dict[str, Any]:
     }
 
 
-def moment(seconds: int) -> str:
-    """A moment to the second, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@overload
+def moment(seconds: int) -> str: ...
+
+
+@overload
+def moment(seconds: int | None) -> str | None: ...
+
+
+def moment(seconds: int | None) -> str | None:
+    """A second since 1970 as every command writes it, in UTC; None where there is none."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as jsonlib
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from federation.cli.options import HERE, DryRun, Home, Json, node_at, split
 from federation.cli.output import FAILED, Output
+from federation.cli.reading import moment
 from federation.cli.trust_marks import app as marks_app
 from federation.errors import BadInput, Conflict, FederationError
 from federation.node import Node
@@ -36,11 +36,6 @@ app.add_typer(marks_app, name="mark")
 Name = Annotated[str, typer.Argument(help="The peer's local name, as `peer list` shows it.")]
 DAY = 86_400
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
-
-
-def moment(seconds: int | None) -> str | None:
-    """A second since 1970 as people read it, in UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def trusted(node: Node, name: str) -> Partner:
@@ -81,7 +76,7 @@ def vouch(
     row = {"name": name, "issuer": who.issuer, "hours": hours, "until": moment(until), "expires": moment(made.expires)}
     Output(json, dry_run).result(
         row,
-        f"This node vouches for {name}: a statement until {row['expires']} UTC, renewed while you stand by it.\n"
+        f"This node vouches for {name}: a statement until {row['expires']}, renewed while you stand by it.\n"
         f"They name this node with `federation trust hints add`; then their chain shows it.",
     )
 
@@ -104,7 +99,7 @@ def unvouch(name: Name, home: Home = HERE, json: Json = False, dry_run: DryRun =
         who = agreements.partner(node.database, name)
         ended = store.drop_subordinate(node.database, who.pid)
         last = moment(ended.expires) if ended.expires > node.world.timestamp() else None
-    told = f"Chains over this node hold at the longest until {last} UTC." if last else "No statement is in force."
+    told = f"Chains over this node hold at the longest until {last}." if last else "No statement is in force."
     Output(json, dry_run).result({"name": name, "expires": last}, f"This node vouches for {name} no more. {told}")
 
 
@@ -189,7 +184,7 @@ def _shown(name: str, found: Standing) -> tuple[dict[str, Any], str]:
     row = {
         "name": name,
         "standing": found.state,
-        "since": moment(found.since) if found.since else None,
+        "since": moment(found.since or None),
         "chains": [
             {"path": list(chain.path), "anchor": chain.anchor, "expires": moment(chain.expires)}
             for chain in found.chains
@@ -201,7 +196,7 @@ def _shown(name: str, found: Standing) -> tuple[dict[str, Any], str]:
     }
     lines = [_headline(name, found)]
     for chain in found.chains:
-        lines.append(f"  {_arrows(chain.path)}   until {moment(chain.expires)} UTC")
+        lines.append(f"  {_arrows(chain.path)}   until {moment(chain.expires)}")
     for mark in found.marks:
         lines.append(f"  mark {mark.type}, given by {mark.issuer}" + _until(mark.expires))
     for path in found.elsewhere:
@@ -214,7 +209,7 @@ def _shown(name: str, found: Standing) -> tuple[dict[str, Any], str]:
 
 
 def _until(seconds: int | None) -> str:
-    return f", until {moment(seconds)} UTC" if seconds is not None else ", without an end"
+    return f", until {moment(seconds)}" if seconds is not None else ", without an end"
 
 
 def _headline(name: str, found: Standing) -> str:
@@ -222,7 +217,7 @@ def _headline(name: str, found: Standing) -> str:
         vouching = dict.fromkeys(chain.path[1] for chain in found.chains if len(chain.path) > 1)
         return f"{name} is vouched for by {', '.join(vouching)}." if vouching else f"{name} is an anchor here."
     if found.state == store.ENDED:
-        return f"{name} was vouched for, and since {moment(found.since)} UTC no chain holds any more."
+        return f"{name} was vouched for, and since {moment(found.since)} no chain holds any more."
     return f"Nobody whom this node trusts vouches for {name}."
 
 

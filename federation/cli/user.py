@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at, split
 from federation.cli.output import Output
+from federation.cli.reading import moment
 from federation.errors import BadInput, NotFound
 from federation.node import Node
 from federation.oauth import accounts, factors, sessions
@@ -103,7 +103,12 @@ def list_sessions(
         )
         return
     rows = [
-        {"session": each.session_id, "begun": _at(each.begun_at), "seen": _at(each.seen_at), "second": each.second}
+        {
+            "session": each.session_id,
+            "begun": moment(each.begun_at),
+            "seen": moment(each.seen_at),
+            "second": each.second,
+        }
         for each in found
     ]
     out.rows(("session", "begun", "seen", "second"), rows, f"{handle} is not logged in anywhere.")
@@ -128,7 +133,3 @@ def _row(node: Node, each: accounts.AccountView) -> dict[str, Any]:
         "recovery_codes": has.recovery_codes,
         "disabled": each.disabled_at is not None,
     }
-
-
-def _at(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
