@@ -197,7 +197,7 @@ def revoke_grant(
     """Ends what a person allowed a program, at once, with all tokens that came of it."""
     with node_at(home, dry_run=dry_run) as node:
         if not grants.end_grant(node.database, node.world, grant_id):
-            raise NotFound("There is no such grant in force.")
+            raise NotFound("There is no such grant in force; `federation grant list` shows those there are.")
     Output(json, dry_run).result({"grant_id": grant_id, "revoked": True}, f"{grant_id} is over; its tokens are dead.")
 
 

@@ -93,7 +93,7 @@ def list_sessions(
         out.confirm(f"Log {handle} out everywhere?", yes=yes)
     with node_at(home, dry_run=dry_run) as node:
         if handle not in {each.handle for each in accounts.list_accounts(node.database)}:
-            raise NotFound("There is no such account.")
+            raise NotFound(accounts.NO_ACCOUNT)
         found = sessions.list_sessions(node.database, node.world, handle)
         if end:
             sessions.end_sessions(node.database, handle)

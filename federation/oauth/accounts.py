@@ -28,6 +28,7 @@ LINK_SECONDS = 24 * 3600
 LEAST_PASSWORD = 12
 MOST_PASSWORD = 1024
 SETUP_PATH = "/console/setup"
+NO_ACCOUNT = "There is no such account in use; `federation user list` shows those there are."
 HASHER = PasswordHasher(parallelism=1)
 """RFC 9106's second choice (64 MiB, three passes), but in one lane: it takes the time of one core, not of all."""
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -111,7 +112,7 @@ def setup_link(database: Database, world: World, url: str, handle: str) -> str:
     token = b64(world.draw("setup-link", f"{handle} {now}", 24))
     with database.write() as connection:
         if _active(connection.execute(_find(), {"handle": handle}).first()) is None:
-            raise NotFound("There is no such account.")
+            raise NotFound(NO_ACCOUNT)
         connection.execute(text("DELETE FROM setup_link WHERE handle = :handle"), {"handle": handle})
         row = SetupLink(digest=digest(token), handle=handle, expires_at=now + LINK_SECONDS)
         connection.execute(insert(SetupLink).values(**row.model_dump()))
@@ -149,7 +150,7 @@ def change_password(database: Database, handle: str, password: str, *, keep: str
     changed = update(Account).where(col(Account.handle) == handle, col(Account.disabled_at).is_(None))
     with database.write() as connection:
         if connection.execute(changed.values(password=kept)).rowcount != 1:
-            raise NotFound("There is no such account.")
+            raise NotFound(NO_ACCOUNT)
         connection.execute(text("DELETE FROM setup_link WHERE handle = :handle"), {"handle": handle})
         end_sessions_in(connection, handle, keep=keep)
 
@@ -160,7 +161,7 @@ def reset_account(database: Database, world: World, url: str, handle: str) -> st
     changed = update(Account).where(col(Account.handle) == handle, col(Account.disabled_at).is_(None))
     with database.write() as connection:
         if connection.execute(changed.values(password=None)).rowcount != 1:
-            raise NotFound("There is no such account.")
+            raise NotFound(NO_ACCOUNT)
         remove_factors_in(connection, handle)
         end_sessions_in(connection, handle)
         end_grants_in(connection, handle, world.timestamp())
@@ -172,7 +173,7 @@ def disable_account(database: Database, world: World, handle: str) -> None:
     statement = update(Account).where(col(Account.handle) == handle, col(Account.disabled_at).is_(None))
     with database.write() as connection:
         if connection.execute(statement.values(disabled_at=world.timestamp())).rowcount != 1:
-            raise NotFound("There is no such account.")
+            raise NotFound(NO_ACCOUNT)
         end_sessions_in(connection, handle)
 
 

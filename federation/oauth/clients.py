@@ -153,7 +153,7 @@ def revoke_client(database: Database, world: World, client_id: str) -> None:
     )
     with database.write() as connection:
         if connection.execute(statement).rowcount != 1:
-            raise NotFound("There is no such client in force.")
+            raise NotFound("There is no such client in force; `federation client list` shows those there are.")
 
 
 _CLIENT = "oauth_client c LEFT JOIN client_profile p ON p.client_id = c.client_id"

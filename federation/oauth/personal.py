@@ -86,7 +86,7 @@ def revoke_personal_token(database: Database, world: World, token_id: str) -> No
     )
     with database.write() as connection:
         if connection.execute(statement).rowcount != 1:
-            raise NotFound("There is no such personal token in force.")
+            raise NotFound("There is no such personal token in force; `federation token list` shows those there are.")
 
 
 def personal_viewer(realm: Realm, token: str) -> Viewer | None:

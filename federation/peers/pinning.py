@@ -52,7 +52,7 @@ def pin(conn: Connection, me: NodeKeys, said: Presented, name: str | None) -> No
         select(PEERS).where(or_(PEERS.c.issuer == said.issuer, PEERS.c.thumbprint == said.key.thumbprint))
     ).all()
     if len(found) > 1 or any(row.state != "revoked" or row.frozen for row in found):
-        raise Conflict("A peer with this address or key is already linked.")
+        raise Conflict("A peer with this address or key is already linked; `federation peer list` shows it.")
     _check_keys(conn, me, said, found[0].pid if found else 0)
     pinned = {"issuer": said.issuer, "state": "pinned"} | _keys(said)
     if found:
@@ -76,7 +76,9 @@ def _pin_origin(conn: Connection, told: Origin, name: str) -> None:
     try:
         newest = newer(None if row is None else stored(row.name, row.jwk, row.handovers), told)
     except ProvenanceInvalid:
-        raise Conflict("Two successors of the other node's provenance key are told.") from None
+        raise Conflict(
+            "Two successors of the other node's provenance key are told: ask its people which one is theirs."
+        ) from None
     pin_origin(conn, newest.thumbprint, name, newest.jwk, newest.handovers)
 
 
@@ -94,13 +96,15 @@ def _keys(said: Presented) -> dict[str, Any]:
 def _check_keys(conn: Connection, me: NodeKeys, said: Presented, pid: int) -> None:
     """Refuse keys that are this node's, another peer's, or no longer this peer's. Raises Conflict."""
     if said.origin.thumbprint == me.origin:
-        raise Conflict("The other node presents this node's own provenance key.")
+        raise Conflict(
+            "The other node presents this node's own provenance key: it may hold a copy of it. Do not link to it."
+        )
     if said.key.thumbprint == me.peer.thumbprint:
-        raise Conflict("The other node presents this node's own key.")
+        raise Conflict("The other node presents this node's own key: it may hold a copy of it. Do not link to it.")
     if conn.execute(select(PEERS.c.pid).where(PEERS.c.origin == said.origin.thumbprint, PEERS.c.pid != pid)).first():
-        raise Conflict("Another peer already has this provenance key.")
+        raise Conflict("Another peer already has this provenance key: ask both over another channel whose it is.")
     if conn.execute(select(PEERS.c.pid).where(PEERS.c.thumbprint == said.key.thumbprint, PEERS.c.pid != pid)).first():
-        raise Conflict("A peer with this address or key is already linked.")
+        raise Conflict("A peer with this address or key is already linked; `federation peer list` shows it.")
     old = select(REPLACED.c.pid).where(REPLACED.c.pid == pid, REPLACED.c.thumbprint == said.key.thumbprint)
     if conn.execute(old).first():
         raise Conflict("The other node presents a key that was replaced or given up for lost; it needs a new one.")

@@ -246,7 +246,10 @@ def _introduced(world: World, me: Self, outbound: Outbound, invited: Invited) ->
         said.line, said.issuer, invited.thumbprint, said.key.thumbprint
     )
     if not followed or said.issuer != invited.issuer or said.code != invited.code:
-        raise SignatureRefused("The answer is not signed by the key in the invitation: somebody else answered.")
+        raise SignatureRefused(
+            "The answer is not signed by the key in the invitation: somebody else answered. Do not go on; ask the "
+            "inviter over another channel."
+        )
     return said
 
 
