@@ -92,8 +92,7 @@ def ready(check: Callable[[], None]) -> Callable[[Request], Any]:
 
 def refused(error: FederationError) -> Response:
     """The answer to what is refused: code and sentence as JSON."""
-    headers = HEADERS | dict(getattr(error, "headers", {}) or {})
-    return JSONResponse({"error": error.code, "message": error.message}, error.status, headers)
+    return JSONResponse({"error": error.code, "message": error.message}, error.status, HEADERS | dict(error.headers))
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

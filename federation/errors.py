@@ -5,6 +5,8 @@ Messages never hold record values, tokens or keys: they are shown to callers and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 
@@ -17,6 +19,8 @@ class FederationError(Exception):
 
     code: ClassVar[str] = "INTERNAL"
     status: ClassVar[int] = 500
+    headers: Mapping[str, str] = MappingProxyType({})
+    """What the edge sends along."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -79,11 +83,8 @@ class RateLimited(FederationError):
     def __init__(self, message: str, *, seconds: int | None = None) -> None:
         super().__init__(message)
         self.seconds = seconds
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What the edge sends along."""
-        return {} if self.seconds is None else {"Retry-After": str(self.seconds)}
+        if seconds is not None:
+            self.headers = {"Retry-After": str(seconds)}
 
 
 class Unavailable(FederationError):

@@ -157,7 +157,7 @@ def page(
 
 def refusal(error: FederationError, template: str = "refused.html", **values: Any) -> HTMLResponse:
     """A page that says what was refused, in the words of the error."""
-    return page(template, error.status, headers=getattr(error, "headers", None), alert=error.message, **values)
+    return page(template, error.status, headers=error.headers, alert=error.message, **values)
 
 
 def page_headers(script: str | None = None, form_targets: Sequence[str] = ("'self'",)) -> dict[str, str]:

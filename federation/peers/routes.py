@@ -126,7 +126,6 @@ def _asked(body: bytes) -> dict[str, Any]:
 def refusal(error: FederationError) -> Response:
     """The answer to a request that is refused: code and sentence, and what to begin anew with after a 409."""
     body: dict[str, Any] = {"error": error.code, "message": error.message}
-    headers = dict(getattr(error, "headers", {}) or {})
     if isinstance(error, Reconcile):
         body["error"] = "reconcile"
-    return JSONResponse(body, error.status, headers=headers)
+    return JSONResponse(body, error.status, headers=error.headers)

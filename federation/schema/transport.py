@@ -64,7 +64,7 @@ def graphql_app(
 
 def refusal(error: FederationError, media: str | None, status: int, headers: dict[str, str] | None = None) -> Response:
     """An answer to what is not a GraphQL request at all, or to a viewer who could not be known."""
-    extra: dict[str, Any] = {**HEADERS, **(headers or {}), **getattr(error, "headers", {})}
+    extra: dict[str, Any] = {**HEADERS, **(headers or {}), **error.headers}
     extra["content-type"] = f"{media or PLAIN_JSON}; charset=utf-8"
     return Response(orjson.dumps({"errors": [problem(error)]}), status, extra)
 

@@ -189,6 +189,6 @@ def refusal(error: FederationError) -> Response:
     """An error as the specification has it: `error` and `error_description`."""
     known = {401: "invalid_client", 404: "not_found", 429: "temporarily_unavailable", 503: "temporarily_unavailable"}
     code = error.error if isinstance(error, TrustRefused) else known.get(error.status, "invalid_request")
-    headers = {"cache-control": "no-store"} | dict(getattr(error, "headers", {}) or {})
+    headers = {"cache-control": "no-store"} | dict(error.headers)
     body = orjson.dumps({"error": code, "error_description": error.message})
     return Response(body, error.status, headers, "application/json")
