@@ -232,6 +232,15 @@ def test_policies_of_a_chain_that_contradict_or_refuse_the_metadata_end_it() -> 
             valid(chain(river, west, aurora, **claims), aurora)
 
 
+@pytest.mark.parametrize("operator", ["value", "add", "default", "subset_of", "superset_of"])
+def test_a_policy_of_scopes_that_are_no_texts_is_refused(operator: str) -> None:
+    river, west, aurora = three()
+    for values in ([1], [["a"]], [None]):
+        policy = {"metadata_policy": {"oauth_client": {"scope": {operator: values}}}}
+        with pytest.raises(FederationError, match="cannot have"):
+            valid(chain(river, west, aurora, by_0=policy), aurora)
+
+
 GOOD = {"iss": "https://a.example", "sub": "https://a.example", "iat": NOW, "exp": NOW + 3600}
 
 
@@ -241,6 +250,10 @@ GOOD = {"iss": "https://a.example", "sub": "https://a.example", "iat": NOW, "exp
         {"iss": None},
         {"iss": "https://a.example?x"},
         {"iss": "ftp://a.example"},
+        {"iss": "https://[a"},
+        {"iss": "https://a]b"},
+        {"iss": "https://[a.b]"},
+        {"iss": "https://a.example:99999"},
         {"sub": "https://a.example#x"},
         {"sub": 7},
         {"iat": None},
@@ -256,6 +269,8 @@ GOOD = {"iss": "https://a.example", "sub": "https://a.example", "iat": NOW, "exp
         {"crit": []},
         {"crit": ["x"], "x": 1},
         {"authority_hints": []},
+        {"authority_hints": None},
+        {"authority_hints": ["https://[b"]},
         {"authority_hints": "https://b.example"},
         {"authority_hints": ["https://b.example"] * 17},
         {"authority_hints": ["not an address"]},
@@ -289,7 +304,8 @@ def test_a_malformed_statement_is_refused_in_a_sentence(claims: dict[str, Any]) 
 def test_keys_that_cannot_be_told_apart_are_refused() -> None:
     entity = Entity("https://a.example")
     one, two = entity.key.public_jwk, generate_key().public_jwk
-    for listed in ([one, two | {"kid": one["kid"]}], [{name: one[name] for name in ("kty", "crv", "x", "y")}]):
+    plain = {name: one[name] for name in ("kty", "crv", "x", "y")}
+    for listed in ([one, two | {"kid": one["kid"]}], [plain], [plain | {"kid": ["x"]}], [plain | {"kid": {}}]):
         with pytest.raises(StatementRefused, match="told apart"):
             read_statement(forged(entity, {**GOOD, "jwks": {"keys": listed}}))
 

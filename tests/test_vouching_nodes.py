@@ -31,6 +31,7 @@ from federation.peers.statements import rotate_peer
 from federation.peers.vouching import store
 from federation.peers.vouching.entity import CONFIGURATION_PATH, FETCH_PATH, LIST_PATH, RESOLVE_PATH, TRUST_PATH
 from federation.peers.vouching.renewal import LEASE, REFRESH_SECONDS, refresh, round_of
+from federation.peers.vouching.statements import STATEMENT
 from federation.policies.decide import decide
 from federation.records.registry import RECORD_TYPES, catalogue
 
@@ -537,6 +538,24 @@ def test_of_a_strange_answer_only_what_is_sound_is_kept(line: Nodes) -> None:
     assert len(handed(line, {"chains": good["chains"] * 100})["chains"]) == 16
     with pytest.raises(FederationError, match="another node"):
         handed(line, {"chains": [], "statement": of_west["statement"]})
+
+
+@pytest.mark.parametrize("at", ["kid", "hints", "address"])
+def test_a_peer_that_hands_over_broken_statements_keeps_no_other_from_being_heard(line: Nodes, at: str) -> None:
+    river, delta = line.by_name["river"], line.by_name["delta"]
+    said: dict[str, Any] = claims_of(river.entity.configuration(whole=True))
+    if at == "kid":
+        said["jwks"]["keys"][0]["kid"] = ["x"]
+    else:
+        said["authority_hints"] = None if at == "hints" else ["https://[west"]
+    key = river.keys.peer
+    broken = keys.sign(key, {"typ": STATEMENT, "kid": key.thumbprint}, said)
+    good = river.entity.answer(line.peer("river", "delta"))
+    chains = [[broken, *chain[1:]] for chain in good["chains"]]
+    found = handed(line, good | {"chains": [*chains, *good["chains"]]})
+    assert found["chains"] == good["chains"]
+    assert line.standing("delta", "river").state == store.VOUCHED
+    assert delta.entity.chains()
 
 
 def test_peers_that_fail_are_asked_again_later_and_later_and_stop_nobody(line: Nodes) -> None:

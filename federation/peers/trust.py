@@ -37,7 +37,7 @@ JOIN_PATH = "/exchange/join"
 MAX_JOIN_BYTES = 65_536
 _PREFIX = "federation-invite-"
 _JOIN, _JOINED, _ORIGIN = "federation-join+jwt", "federation-joined+jwt", "federation-origin+jwt"
-_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+_ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,12 @@ def _check_possession(proof: object, provenance: PublicKey, expected: dict[str, 
 
 def _is_origin(url: object) -> bool:
     """Whether it is the address of a node: scheme, host and perhaps port, in plain ASCII and nothing more."""
-    return isinstance(url, str) and len(url) <= 300 and _ADDRESS.fullmatch(url) is not None
+    if not isinstance(url, str) or len(url) > 300 or _ADDRESS.fullmatch(url) is None:
+        return False
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:  # brackets around what is no address, a port beyond the last
+        return False
 
 
 def _own_name(name: str, issuer: str) -> str:

@@ -83,6 +83,8 @@ def _as_read(name: str, operator: str, value: Any) -> Any:
         if operator in _SETS
         else operator == "value" or value is not None
     )
+    if name == "scope" and isinstance(value, list):
+        sound = sound and all(isinstance(each, str) for each in value)
     if not sound:
         raise PolicyRefused(f"The policy of {name[:60]!r} has a value for `{operator}` that this operator cannot have.")
     return value

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from federation import keys
 from federation.errors import BadInput
@@ -30,7 +31,7 @@ _OF_CONFIGURATIONS = (
     "trust_mark_owners",
 )
 _OF_SUBORDINATES = ("constraints", "metadata_policy", "metadata_policy_crit", "source_endpoint")
-_IDENTIFIER = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~%/\-]*)?")
+_IDENTIFIER = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?")
 
 
 class StatementRefused(BadInput):
@@ -67,7 +68,12 @@ class Statement:
 
 def is_identifier(text: object) -> bool:
     """Whether it is the identifier of an entity: the address of a node, perhaps with a path; no query, no fragment."""
-    return isinstance(text, str) and len(text) <= 300 and _IDENTIFIER.fullmatch(text) is not None
+    if not isinstance(text, str) or len(text) > 300 or _IDENTIFIER.fullmatch(text) is None:
+        return False
+    try:
+        return urlsplit(text).port != 0
+    except ValueError:  # brackets around what is no address, a port beyond the last
+        return False
 
 
 def make_statement(
@@ -203,8 +209,8 @@ def read_keys(jwks: object, what: str) -> tuple[PublicKey, ...]:
         found = keys.public_keys(listed)
     except KeyRefused as refused:
         raise StatementRefused(f"{what}: {refused.message}") from refused
-    names = {each.get("kid") for each in listed}
-    if len(names) != len(listed) or not all(isinstance(name, str) and name for name in names):
+    names = [each.get("kid") for each in listed]
+    if not all(isinstance(name, str) and name for name in names) or len(set(names)) != len(names):
         raise StatementRefused(f"{what} names keys that cannot be told apart.")
     return found
 
@@ -228,7 +234,7 @@ def _check_place(claims: Mapping[str, Any], configuration: bool) -> None:
         raise StatementRefused(f"`{misplaced[0]}` stands in a statement where it has no place.")
     for name in ("authority_hints", "trust_anchor_hints"):
         hints = claims.get(name)
-        if hints is not None and not (
+        if name in claims and not (
             isinstance(hints, list) and 0 < len(hints) <= MAX_HINTS and all(map(is_identifier, hints))
         ):
             raise StatementRefused(f"The `{name}` of a statement are no list of 1 to {MAX_HINTS} addresses.")
