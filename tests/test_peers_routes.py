@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import orjson
@@ -11,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from federation.errors import Unauthenticated
+from federation.keys import generate_key, sign
 from federation.peers import agreements, trust
 from federation.peers.agreements import EXCHANGE
 from federation.peers.routes import exchange_routes
@@ -139,3 +141,20 @@ def test_joining_over_http_and_a_code_used_twice(nodes):
     token = trust.keys.sign(west.me.keys.peer, {"typ": trust._JOIN}, presented)
     answer = client(river).post("/exchange/join", content=token)
     assert (answer.status_code, answer.json()["error"]) == (409, "CONFLICT")
+
+
+def test_an_invitation_does_not_tell_who_else_is_linked(nodes, tmp_path, sqlite_template):
+    river, west = nodes
+    delta = Node("delta", river.net, copy_of(sqlite_template, tmp_path / "delta.db"), Clock())
+    link(river, west)
+    link(river, delta)
+    code = trust.read_invitation(trust.invite(river.database, river.world, river.me)).code
+    own, refusals = west.me.keys, []
+    for issuer in (delta.me.issuer, "https://nobody.example"):  # under west's provenance key, which is linked already
+        twin = trust.Self("twin", issuer, dataclasses.replace(own, peer=generate_key()))
+        said = trust._presentation(twin, west.world, river.me.issuer, code)
+        told = sign(twin.keys.peer, {"typ": trust._JOIN}, said)
+        refusals.append(client(river).post("/exchange/join", content=told))
+    assert {answer.status_code for answer in refusals} == {409}
+    assert len({answer.content for answer in refusals}) == 1
+    delta.stop()

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from federation.edge import bounded_body
-from federation.errors import BadInput, FederationError, RateLimited
+from federation.errors import BadInput, Conflict, FederationError, RateLimited
 from federation.peers import handing, serve, trust
 from federation.peers.serve import Reconcile, Source
 from federation.peers.trust import Self
@@ -81,6 +81,8 @@ def _signed_route(source: Source, act: Callable[[Database, World, Self, str], st
             token = (await _body(request, trust.MAX_JOIN_BYTES)).decode("ascii", "replace")
             async with at_once:
                 answer = await run_in_threadpool(act, source.database, source.world, source.me, token)
+        except Conflict:  # its own words would tell whoever holds an invitation who else is linked
+            return refusal(Conflict("The invitation was used, or is for no node with this address and these keys."))
         except FederationError as error:
             return refusal(error)
         return Response(answer, media_type="application/jwt", headers={"cache-control": "no-store"})
