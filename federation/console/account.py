@@ -84,7 +84,7 @@ def account_routes(console: Console) -> list[Route]:
                 return await anyio.to_thread.run_sync(free, asked)
             if console.tries is not None:
                 await anyio.to_thread.run_sync(console.tries.may_confirm, session.session_id)
-            return await console.turns.run(_guarded, asked)
+            return await console.known_turns.run(_guarded, asked)
         except FederationError as error:
             return refusal(error)
 

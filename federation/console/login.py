@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from federation.console.forms import read_form
+from federation.console.forms import Turns, read_form
 from federation.console.pages import LOGIN, Console, checked_next, page, refusal, to
 from federation.errors import FederationError
 from federation.limiting import asking
@@ -34,8 +34,8 @@ def login_routes(console: Console) -> list[Route]:
         try:
             fields = await read_form(request, console.url)
             next_path = fields.get("next", "")
-            await anyio.to_thread.run_sync(_may_try, console, request, fields)
-            cookie = await console.turns.run(_entered, console, request, fields)
+            turns = await anyio.to_thread.run_sync(_may_try, console, request, fields)
+            cookie = await turns.run(_entered, console, request, fields)
             mark = await anyio.to_thread.run_sync(_marked, console, request, fields)
         except FederationError as error:
             return _page(console, checked_next(next_path), error)
@@ -82,10 +82,13 @@ def _handle(console: Console, fields: dict[str, str]) -> str:
     return "" if console.passkeys and "passkey" in fields else fields.get("handle", "").strip()
 
 
-def _may_try(console: Console, request: Request, fields: dict[str, str]) -> None:
-    """Raises RateLimited. It comes before the turn: those who try too often must not keep others waiting."""
-    if console.tries is not None:
-        console.tries.may_try(address_of(request), _handle(console, fields), console.mark_of(request))
+def _may_try(console: Console, request: Request, fields: dict[str, str]) -> Turns:
+    """Where to wait for one's turn. Raises RateLimited: those who try too often must not keep others waiting."""
+    if console.tries is None:
+        return console.turns
+    handle, device = _handle(console, fields), console.mark_of(request)
+    console.tries.may_try(address_of(request), handle, device)
+    return console.known_turns if console.tries.knows(handle, device) else console.turns
 
 
 def _marked(console: Console, request: Request, fields: dict[str, str]) -> str | None:

@@ -38,7 +38,8 @@ _NEXT = re.compile(r"/(oauth/authorize|console(/[a-z0-9-]+)*)(\?[A-Za-z0-9._~!$&
 
 @dataclass(frozen=True)
 class Console:
-    """What every page needs of its node. `tries` are asked before each try of a password or code."""
+    """What every page needs of its node. `tries` are asked before each try of a password or code; passwords are looked
+    at in `turns`, of people and devices that are known in `known_turns`: strangers keep only strangers waiting."""
 
     database: Database
     world: World
@@ -47,6 +48,7 @@ class Console:
     secret: bytes = field(default=b"", repr=False)
     tries: LoginLimits | None = None
     turns: Turns = field(default_factory=Turns)
+    known_turns: Turns = field(default_factory=Turns)
     passkeys: Passkeys | None = None
 
     @property

@@ -121,9 +121,12 @@ def setup_link(database: Database, world: World, url: str, handle: str) -> str:
 
 def redeem_link(database: Database, world: World, token: str, password: str) -> str:
     """Set the password of the account that a link is for; its handle. Raises BadInput (password), NotFound for a link
-    that is unknown, used or over."""
-    kept = hashed(password)
+    that is unknown, used or over: nothing is hashed for whoever has none, who could keep the node busy with it."""
     now = world.timestamp()
+    with database.read() as connection:
+        if connection.execute(_LINK, {"digest": _digest(token), "now": now}).first() is None:
+            raise NotFound(_NO_LINK)
+    kept = hashed(password)
     claim = (
         update(SetupLink)
         .where(
@@ -135,12 +138,16 @@ def redeem_link(database: Database, world: World, token: str, password: str) -> 
     with database.write() as connection:
         handle = connection.execute(claim).scalar()
         if handle is None:
-            raise NotFound("This link is unknown, used or over; ask for a new one.")
+            raise NotFound(_NO_LINK)
         changed = update(Account).where(col(Account.handle) == handle, col(Account.disabled_at).is_(None))
         if connection.execute(changed.values(password=kept)).rowcount != 1:
-            raise NotFound("This link is unknown, used or over; ask for a new one.")
+            raise NotFound(_NO_LINK)
         end_sessions_in(connection, handle)
     return str(handle)
+
+
+_NO_LINK = "This link is unknown, used or over; ask for a new one."
+_LINK = text("SELECT 1 FROM setup_link WHERE digest = :digest AND used_at IS NULL AND expires_at > :now")
 
 
 def change_password(database: Database, handle: str, password: str, *, keep: str | None = None) -> None:
