@@ -19,13 +19,14 @@ from federation.console.consent import ACTIONS, CONSENT, TIERS, consent_routes, 
 from federation.console.login import login_routes
 from federation.console.pages import Console
 from federation.edge import Protected
-from federation.oauth.accounts import disable_account
-from federation.oauth.authorizing import Question, Wish, question
+from federation.errors import NotFound
+from federation.oauth.accounts import disable_account, reset_account
+from federation.oauth.authorizing import Question, Wish, approve, question
 from federation.oauth.clients import Kind, add_client, keep_client, revoke_client
 from federation.oauth.grants import list_grants
 from federation.oauth.realm import RegisteredClient
 from federation.oauth.redeeming import Terms
-from federation.oauth.sessions import begin_session, end_sessions
+from federation.oauth.sessions import begin_session, end_sessions, session_of
 from federation.policies.decide import decide
 from federation.policies.loading import load_policy
 from federation.policies.policy import Policy, default_policy
@@ -77,9 +78,19 @@ def asked(web: TestClient, program: Program, **fields: Any) -> str:
     return dict(parse_qsl(place.query))["asked"]
 
 
-def decide_on(web: TestClient, name: str, decision: str = "allow", **headers: str | None) -> Any:
+def form_of(web: TestClient, name: str) -> dict[str, str]:
+    """What the form of the page sends, beside the button; the name alone where there is no form."""
+    page = web.get(CONSENT, params={"asked": name}).text
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page)
+    return {"asked": name} | {each: html.unescape(value) for each, value in hidden if "given" in dict(hidden)}
+
+
+def decide_on(
+    web: TestClient, name: str, decision: str = "allow", form: dict[str, str] | None = None, **headers: str | None
+) -> Any:
     sent = {name: value for name, value in ({"origin": URL} | headers).items() if value is not None}
-    return web.post(CONSENT, data={"asked": name, "decision": decision}, headers=sent)
+    fields = (form_of(web, name) if form is None else form) | {"decision": decision}
+    return web.post(CONSENT, data=fields, headers=sent)
 
 
 def stays(answer: Any, status: int) -> None:
@@ -356,6 +367,56 @@ def test_what_is_given_is_what_the_account_has_when_it_decides(web: TestClient, 
     set_scopes(node, "account", "baraka", "exchange")
     assert decide_on(web, name).status_code == 303
     assert list_grants(node.database)[0].scopes == ("exchange",)
+
+
+def test_nothing_is_given_that_was_not_shown(web: TestClient, node: Node, program: Program) -> None:
+    log_in(web, node, member(node, "baraka", "exchange"))
+    name = asked(web, program, scope="resource:partner exchange")
+    shown = form_of(web, name)
+    set_scopes(node, "account", "baraka", "exchange resource:partner")
+    assert decide_on(web, name, form=shown).status_code == 303
+    assert list_grants(node.database)[0].scopes == ("exchange",)
+
+
+def test_who_has_logged_in_meanwhile_gives_nothing_by_the_page_of_another(
+    web: TestClient, node: Node, program: Program
+) -> None:
+    log_in(web, node, member(node, "baraka", "resource:open"))
+    name = asked(web, program)
+    shown = form_of(web, name)
+    log_in(web, node)
+    for form in (shown, {"asked": name}, shown | {"account": ""}):
+        stays(decide_on(web, name, form=form), 400)
+    stays(decide_on(web, name, form=shown | {"account": "asha", "given": ""}), 404)
+    assert list_grants(node.database) == []
+    assert decide_on(web, name).status_code == 303
+
+
+def test_a_reset_while_somebody_decides_leaves_no_grant(database: Database) -> None:
+    node = Node(database)
+    program, asha = Program(node), person(node, password=PASSWORD)
+    cookie = begin_session(database, node.world, "asha")
+    session = session_of(database, node.world, cookie)
+    assert session is not None
+    name = program.question()
+    reset_account(database, node.world, URL, "asha")  # just after the session was looked up
+    with pytest.raises(NotFound):
+        approve(node.realm, name, asha, session_id=session.session_id)
+    assert list_grants(database) == []
+
+
+@pytest.mark.parametrize("how", ["logged out", "closed"])
+def test_a_session_that_ends_while_somebody_decides_gives_nothing(web: TestClient, node: Node, how: str) -> None:
+    asha, name = person(node, password=PASSWORD), Program(node).question()
+    session = session_of(node.database, node.world, begin_session(node.database, node.world, "asha"))
+    assert session is not None
+    if how == "closed":
+        disable_account(node.database, node.world, "asha")
+    else:
+        end_sessions(node.database, "asha")
+    with pytest.raises(NotFound):
+        approve(node.realm, name, asha, session_id=session.session_id)
+    assert list_grants(node.database) == []
 
 
 def test_from_the_login_a_person_comes_back_to_the_request(web: TestClient, node: Node, program: Program) -> None:

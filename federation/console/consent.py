@@ -135,6 +135,7 @@ def _page(console: Console, realm: Realm, policy: Policy, request: Request, aske
         action=CONSENT,
         node=console.name or console.url,
         account=session.handle,
+        given=" ".join(sorted(given)),
         client=put.client,
         leads_to=origin_of(put.wish.terms.redirect_uri),
         until=datetime.fromtimestamp(put.ends, UTC).date().isoformat(),
@@ -170,7 +171,11 @@ def readings(policy: Policy, put: Question, given: frozenset[str]) -> list[Readi
 def _answered(console: Console, realm: Realm, request: Request, fields: Mapping[str, str]) -> str:
     session, asked = _who(console, request), _checked(fields.get("asked", ""))
     if fields.get("decision") == "allow":
-        return approve(realm, asked, session.viewer)
+        question(realm, asked)
+        if fields.get("account") != session.handle:  # another has logged in meanwhile, who was shown nothing
+            raise BadInput("You are logged in as somebody else than when you were asked. Go back and begin again.")
+        shown = frozenset(fields.get("given", "").split())
+        return approve(realm, asked, session.viewer, session_id=session.session_id, shown=shown)
     if fields.get("decision") == "deny":
         return deny(realm, asked)
     raise BadInput("The form is malformed.")

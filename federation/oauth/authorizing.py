@@ -17,6 +17,7 @@ from federation.oauth.grants import GRANT_SECONDS, may_give
 from federation.oauth.realm import Realm, RegisteredClient
 from federation.oauth.redeeming import Terms, new_grant
 from federation.oauth.redirects import with_answer
+from federation.oauth.sessions import hold_session_in
 from federation.policies.viewer import Viewer
 from federation.storage.grants import PushedRequest
 
@@ -93,15 +94,21 @@ def question(realm: Realm, name: str) -> Question:
         return _question(realm, connection.execute(_FIND, _named(realm, name)).first())
 
 
-def approve(realm: Realm, name: str, account: Viewer) -> str:
-    """Give what is asked for, as far as it can be given: the address to lead the person to, with a code. Raises
-    NotFound: answered before, over; or nothing can be given."""
+def approve(
+    realm: Realm, name: str, account: Viewer, *, session_id: str | None = None, shown: frozenset[str] | None = None
+) -> str:
+    """Give what is asked for, as far as it can be given and, where it is told, was `shown`: the address to lead the
+    person to, with a code. Raises NotFound: answered before, over; nothing can be given; or the session has ended,
+    which is looked at with the account held, so that no grant comes after a reset has ended all."""
+    handle = account.subject.removeprefix("account:")
     with realm.database.write() as connection:
         asked = _question(realm, connection.execute(_TAKE, _named(realm, name)).first())
+        if session_id is not None and not hold_session_in(connection, handle, session_id):
+            raise NotFound(_UNKNOWN)
         given = asked.offer(account, realm.scopes)
+        given = given if shown is None else given & shown
         if not given:
             raise NotFound("This account has nothing of what the program asks for.")
-        handle = account.subject.removeprefix("account:")
         code = new_grant(connection, realm, asked.client, handle, given, asked.wish.terms)
     return _address(realm, asked.wish, {"code": code})
 

@@ -65,14 +65,7 @@ def begin_session_in(connection: Connection, world: World, handle: str, *, secon
 
     The account's row is held until the commit: a new password, which ends its sessions, comes before or after."""
     now = world.timestamp()
-    held = connection.execute(
-        text(
-            "UPDATE account SET disabled_at = NULL"
-            " WHERE handle = :handle AND disabled_at IS NULL AND password IS NOT NULL"
-        ),
-        {"handle": handle},
-    )
-    if held.rowcount != 1:
+    if not _hold_account(connection, handle):
         raise NotFound("There is no such account.")
     older = connection.execute(
         text("SELECT digest FROM login_session WHERE handle = :handle ORDER BY begun_at DESC, session_id"),
@@ -97,6 +90,27 @@ def begin_session_in(connection: Connection, world: World, handle: str, *, secon
         row,
     )
     return cookie
+
+
+def _hold_account(connection: Connection, handle: str) -> bool:
+    held = connection.execute(
+        text(
+            "UPDATE account SET disabled_at = NULL"
+            " WHERE handle = :handle AND disabled_at IS NULL AND password IS NOT NULL"
+        ),
+        {"handle": handle},
+    )
+    return held.rowcount == 1
+
+
+def hold_session_in(connection: Connection, handle: str, session_id: str) -> bool:
+    """Whether a session has not been ended, with its account held until the commit: what ends sessions comes before or
+    after."""
+    if not _hold_account(connection, handle):
+        return False
+    asked = {"handle": handle, "session_id": session_id}
+    sql = "SELECT 1 FROM login_session WHERE handle = :handle AND session_id = :session_id"
+    return connection.execute(text(sql), asked).first() is not None
 
 
 def session_of(database: Database, world: World, cookie: str) -> Session | None:

@@ -46,9 +46,10 @@ export class Person {
       if (entered.status !== 303) throw new Error(`login: ${entered.status}`)
       shown = await this.open(entered.location)
     }
-    const asked = /name="asked" value="([^"]+)"/.exec(shown.text)?.[1]
-    if (!asked) throw new Error(`no question: ${shown.status} ${shown.text.slice(0, 2000)}`)
-    const done = await this.send('/console/consent', { asked, decision })
+    const hidden = [...shown.text.matchAll(/type="hidden" name="(\w+)" value="([^"]*)"/g)]
+    const form = Object.fromEntries(hidden.map(([, name, value]) => [name, value]))
+    if (!form.asked) throw new Error(`no question: ${shown.status} ${shown.text.slice(0, 2000)}`)
+    const done = await this.send('/console/consent', { ...form, decision })
     if (done.status !== 303) throw new Error(`decision: ${done.status} ${done.text.slice(0, 500)}`)
     return { location: new URL(done.location), page: shown.text }
   }

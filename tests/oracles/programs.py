@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
@@ -99,11 +100,9 @@ def _consent(stage: Stage) -> list[Said]:
     for decision in ("deny", "allow"):
         _, name, somebody = _asked(stage)
         headers = FORM | somebody | {"origin": url}
-        forms = [
-            f"asked={SECRET_INPUT}&decision=allow",
-            f"asked={name}&decision=x",
-            f"asked={name}&decision={decision}",
-        ]
+        page = stage.network.call("GET", f"{url}/console/consent?asked={name}", somebody).body.decode()
+        shown = urlencode(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
+        forms = [f"asked={SECRET_INPUT}&decision=allow", f"{shown}&decision=x", f"{shown}&decision={decision}"]
         said += [stage.network.call("POST", f"{url}/console/consent", headers, each.encode()) for each in forms]
         assert said[-1].status == 303, said[-1]
     return [*said, stage.network.call("POST", f"{url}/console/consent", FORM, b"asked=x")]
