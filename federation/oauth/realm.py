@@ -110,6 +110,7 @@ class Realm:
         return f"{self.url}/.well-known/oauth-protected-resource/graphql"
 
     def active_client(self, client_id: str) -> RegisteredClient | None:
-        """The client, unless it is unknown, frozen or revoked."""
-        client = self.clients(client_id)
+        """The client, unless it is unknown, frozen or revoked. No id has signs that cannot be printed, and not every
+        database can be asked for them."""
+        client = self.clients(client_id) if client_id.isprintable() else None
         return client if client is not None and client.active and client.client_id == client_id else None

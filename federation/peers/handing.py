@@ -76,7 +76,7 @@ def _read(token: str, audience: str, world: World) -> _Told:
     except FederationError:
         raise KeysRefused from None
     now, ends, issuer = world.timestamp(), claims.get("exp"), claims.get("iss")
-    if claims.get("aud") != audience or not isinstance(issuer, str):
+    if claims.get("aud") != audience or not isinstance(issuer, str) or not issuer.isprintable():
         raise KeysRefused
     if type(ends) is not int or not now < ends <= now + 2 * JOIN_SECONDS:
         raise KeysRefused
