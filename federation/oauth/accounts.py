@@ -124,7 +124,7 @@ def redeem_link(database: Database, world: World, token: str, password: str) -> 
     that is unknown, used or over: nothing is hashed for whoever has none, who could keep the node busy with it."""
     now = world.timestamp()
     with database.read() as connection:
-        if connection.execute(_LINK, {"digest": _digest(token), "now": now}).first() is None:
+        if connection.execute(_LINK, {"digest": digest(token), "now": now}).first() is None:
             raise NotFound(_NO_LINK)
     kept = hashed(password)
     claim = (
