@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import dataclasses
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from federation.peers.state import give_lease_back, take_lease
 from federation.peers.statements import rotate_peer
 from federation.peers.vouching import store
 from federation.peers.vouching.entity import CONFIGURATION_PATH, FETCH_PATH, LIST_PATH, RESOLVE_PATH, TRUST_PATH
+from federation.peers.vouching.marks import make_mark
 from federation.peers.vouching.renewal import LEASE, REFRESH_SECONDS, refresh, round_of
 from federation.peers.vouching.statements import STATEMENT
 from federation.policies.decide import decide
@@ -636,3 +638,31 @@ def test_a_mark_by_a_peer_that_is_no_superior_is_not_shown_since_it_would_name_i
     store.give_mark(delta.database, store.GivenMark(KIND, line.peer("delta", "river").pid, None), 0)
     line.hear("river", "delta")
     assert "trust_marks" not in claims_of(line.by_name["river"].entity.configuration(whole=True))
+
+
+def test_marks_that_name_another_peer_make_nobody_verify_its_chains_again_and_again(line: Nodes) -> None:
+    kind, far, delta = "https://mark.example", "https://far.example", line.by_name["delta"]
+    line.make("far")
+    for upper, lower in (("aurora", "far"), ("far", "delta")):
+        line.link(upper, lower)
+    line.vouch("aurora", "far")
+    store.rule_marks(line.by_name["aurora"].database, kind, [], None)
+    line.hear("far", "aurora")
+    tell(line)
+
+    def hand_over(name: str, **more: Any) -> None:
+        """The longest chain sixteen times, under what the node itself signs."""
+        node, key = line.by_name[name], line.by_name[name].keys.peer
+        chain = max(node.entity.answer(line.peer(name, "delta"))["chains"], key=len)
+        said = claims_of(chain[0]) | {"metadata": {}} | more
+        first = keys.sign(key, {"typ": STATEMENT, "kid": key.thumbprint}, said)
+        body = {"chains": [[first, *chain[1:]]] * 16, "statement": None, "marks": []}
+        refresh(dataclasses.replace(delta.entity, session=Handing(body)), line.peer("delta", name))  # type: ignore[arg-type]
+
+    key, now = line.by_name["river"].keys.peer, delta.world.timestamp()
+    hand_over("far")
+    hand_over("river", trust_marks=[make_mark(key, far, RIVER, kind, now) for _ in range(16)])
+    began = time.perf_counter()
+    found = line.standing("delta", "river")
+    assert time.perf_counter() - began < 1.5
+    assert (found.state, found.marks) == (store.VOUCHED, ())

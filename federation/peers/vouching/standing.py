@@ -5,7 +5,7 @@ It is for people to read. No decision of this node asks for it, and no scope com
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from federation.errors import FederationError
 from federation.keys import PublicKey
@@ -51,7 +51,8 @@ def standing_of(entity: Entity, who: Partner) -> Standing:
             reasons.append(refused.message)
     chains.sort(key=lambda chain: (len(chain.path), chain.path))
     state = store.VOUCHED if chains else store.UNVOUCHED if kept.standing == store.UNVOUCHED else store.ENDED
-    marks = {(mark.type, mark.issuer): mark for chain in chains for mark in _marks(entity, chain)}
+    others = _Others(entity)
+    marks = {(mark.type, mark.issuer): mark for chain in chains for mark in _marks(others, chain)}
     since = kept.since if state == kept.standing else now
     told = tuple(dict.fromkeys(reasons))
     return Standing(
@@ -83,22 +84,28 @@ def _check_pinned(statements: tuple[Statement, ...], who: Partner) -> None:
         ) from None
 
 
-def _marks(entity: Entity, chain: Chain) -> list[Mark]:
+@dataclass(frozen=True)
+class _Others:
+    """The chains of peers that may have given marks, each verified once however many marks and chains name it."""
+
+    entity: Entity
+    known: dict[str, list[Chain]] = field(default_factory=dict)
+
+    def keys_of(self, chain: Chain, issuer: str) -> tuple[PublicKey, ...]:
+        """The keys of an entity of the same federation: of this chain, or of a chain of a peer to the same anchor."""
+        if found := chain.keys_of(issuer):
+            return found
+        if issuer not in self.known:
+            named = [who for who in partners(self.entity.database) if who.issuer == issuer and who.asked]
+            self.known[issuer] = [each for who in named for each in _holding(self.entity, who)]
+        same = (each for each in self.known[issuer] if each.anchor == chain.anchor)
+        return next((each.keys_of(issuer) for each in same), ())
+
+
+def _marks(others: _Others, chain: Chain) -> list[Mark]:
     subject, root = chain.statements[0], chain.statements[-1]
-    federation = Federation(chain.anchor, root.claims, lambda issuer: _keys_of(entity, chain, issuer))
-    return holding(subject.claims.get("trust_marks", []), chain.subject, federation, entity.world.timestamp())
-
-
-def _keys_of(entity: Entity, chain: Chain, issuer: str) -> tuple[PublicKey, ...]:
-    """The keys of an entity of the same federation: of this chain, or of a chain of a peer to the same anchor."""
-    if found := chain.keys_of(issuer):
-        return found
-    for who in partners(entity.database):
-        if who.issuer == issuer and who.asked:
-            for other in _holding(entity, who):
-                if other.anchor == chain.anchor:
-                    return other.keys_of(issuer)
-    return ()
+    federation = Federation(chain.anchor, root.claims, lambda issuer: others.keys_of(chain, issuer))
+    return holding(subject.claims.get("trust_marks", []), chain.subject, federation, others.entity.world.timestamp())
 
 
 def _holding(entity: Entity, who: Partner) -> list[Chain]:
