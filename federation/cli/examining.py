@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -135,7 +136,7 @@ def _of_peers(node: Node) -> Iterator[Finding]:
             yield Finding(
                 "NOT_VERIFIED",
                 f"{who.name} is not verified: somebody may stand between.",
-                f"Compare words: federation peer words {who.name}, then peer verify.",
+                f"Compare words: federation peer words {shlex.quote(who.name)}, then peer verify.",
             )
         yield from _of_keys(node, who)
         if who.state == "active" and who.until and who.until - today < SOON:
@@ -144,30 +145,31 @@ def _of_peers(node: Node) -> Iterator[Finding]:
             yield Finding(
                 "UNKNOWN_TIE",
                 f"It is not entered whether {who.name} is tied to a State; it fails every condition on that.",
-                f"federation peer set {who.name} --affiliation … --jurisdiction …",
+                f"federation peer set {shlex.quote(who.name)} --affiliation … --jurisdiction …",
             )
         failing = state.sync_state_of(node.database, who.pid)
         if failing.failures >= MANY_FAILURES:
             yield Finding(
                 "EXCHANGE_FAILS",
                 f"The last {failing.failures} pulls from {who.name} failed ({failing.last_error}).",
-                f"federation sync {who.name}",
+                f"federation sync {shlex.quote(who.name)}",
             )
 
 
 def _of_keys(node: Node, who: Partner) -> Iterator[Finding]:
     """What speaks against the key of a peer, and of those whose records came by it."""
+    named = shlex.quote(who.name)
     if trust.is_awaited(node.database, who):
         yield Finding(
             "KEY_AWAITED",
             f"The key of {who.name} was given up, and it has shown no new one.",
-            f"Send them the invitation, or make another: federation peer rekey {who.name}",
+            f"Send them the invitation, or make another: federation peer rekey {named}",
         )
     if (warned := handing.warning(node.database, who)) is not None:
         yield Finding(
             "KEY_WARNING",
             f"Somebody else may hold a key of {who.name}: {handing.REASONS[warned.reason]} ({moment(warned.at)}).",
-            f"Ask them. Unless they can tell: federation peer freeze {who.name}, then federation peer rekey {who.name}",
+            f"Ask them. Unless they can tell: federation peer freeze {named}, then federation peer rekey {named}",
         )
     for origin in state.forked_origins(node.database, who.pid):
         yield Finding(

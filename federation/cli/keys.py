@@ -83,6 +83,8 @@ def rotate(
             known, unknown = tell_all(node.database, node.world, node.me, node.outbound)
         result |= {"known_to": known, "not_known_to": unknown}
     out.result(result, f"The {key} key is {after} now; it was {before or 'gone'}.")
+    if not json:
+        out.note("Make a new backup of `keys/` in the home; the old one no longer holds the key in force.")
     if unknown and leaked:
         out.note(f"Each of these has to run `federation peer rekey` and send you the invitation: {', '.join(unknown)}.")
     elif unknown:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -46,8 +48,14 @@ def init(
     Output(json).result(
         {"home": str(home), "name": name, "url": url, "dry_run": dry_run},
         f"The home of {name} {done} at {home}. Nothing leaves it until you share records and grant scopes.\n"
-        f"Next:  federation serve --home {home}",
+        f"Next:  federation serve --home {shlex.quote(str(home))}{_port(url)}",
     )
+
+
+def _port(url: str) -> str:
+    """The flag with which `serve` listens where the address of a node on this machine points."""
+    parts = urlsplit(url)
+    return f" --port {parts.port}" if parts.hostname in ("127.0.0.1", "localhost") and parts.port else ""
 
 
 def doctor(home: Home = HERE, json: Json = False) -> None:
@@ -96,21 +104,21 @@ def _not_asked(who: Partner) -> str | None:
     """Why a peer is not pulled, and what to do; None for one that is."""
     if who.asked:
         return None
+    named = shlex.quote(who.name)
     if who.state == "revoked":
         return f"{who.name} was revoked, so it is not pulled. To link anew: federation peer invite"
     if not who.verified:
-        words = f'federation peer words {who.name}, then federation peer verify {who.name} --words "…"'
+        words = f'federation peer words {named}, then federation peer verify {named} --words "…"'
         return f"{who.name} is not verified, so it is not pulled. Compare the eight words with them: {words}"
-    return f"{who.name} is frozen, so it is not pulled. To go on: federation peer unfreeze {who.name}"
+    return f"{who.name} is frozen, so it is not pulled. To go on: federation peer unfreeze {named}"
 
 
 def _pulled(node: Node, who: Partner, progress: Callable[[int], None]) -> Pulled:
     """One pull to the end, after the one that the serving process may have under way."""
     with alone_with(node.database, node.world, who, f"sync-{os.getpid()}", PATIENCE_SECONDS) as alone:
         if not alone:
-            raise Unavailable(
-                f"Another process is pulling from {who.name}; see how far with `federation peer show {who.name}`."
-            )
+            see = f"federation peer show {shlex.quote(who.name)}"
+            raise Unavailable(f"Another process is pulling from {who.name}; see how far with `{see}`.")
         try:
             pulled = node.puller.sync(who, progress)
         except FederationError as failed:

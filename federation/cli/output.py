@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -58,7 +59,7 @@ class Output:
         if not found:
             self._out.print(_plain(empty), markup=False)
             return
-        self._table(columns, [[_plain(_cell(row.get(column))) for column in columns] for row in found])
+        self._table(columns, [[_plain(cell(row.get(column))) for column in columns] for row in found])
 
     def _table(self, columns: Sequence[str], rows: list[list[str]]) -> None:
         """Fitted to the terminal; but a row with an id, which is copied, is one line, and for a program each is."""
@@ -134,11 +135,16 @@ def _console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, soft_wrap=True, highlight=False)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as people read it, in a table or a line."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={each}" for key, each in value.items()) or "–"
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(str(item) for item in value) or "–"
     return str(value)

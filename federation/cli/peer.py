@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import date
 from typing import Annotated, Any
 
 import typer
 
 from federation.cli.options import HERE, DryRun, Home, Json, Yes, node_at, split
-from federation.cli.output import Output
+from federation.cli.output import Output, cell
 from federation.cli.reading import exchange_state, key_state
 from federation.errors import BadInput, Conflict
 from federation.node import Node
@@ -47,7 +48,12 @@ def invite(
     with node_at(home, dry_run=dry_run) as node:
         text = trust.invite(node.database, node.world, node.me)
     told = "one invitation, made anew each time" if dry_run else text
-    Output(json, dry_run).result({} if dry_run else {"invitation": text}, told)
+    out = Output(json, dry_run)
+    out.result({} if dry_run else {"invitation": text}, told)
+    if not (json or dry_run):
+        out.note(
+            "They run `federation peer accept` with it; then `federation peer list` shows them here, by their name."
+        )
 
 
 @app.command()
@@ -68,7 +74,7 @@ def accept(
     Output(json).result(
         {**described(who), "words": words},
         f"{who.name} is pinned, and not yet verified. Compare these words with them over another channel:\n\n"
-        f'    {words}\n\nIf they see the same:  federation peer verify {who.name} --words "…"',
+        f'    {words}\n\nIf they see the same:  federation peer verify {shlex.quote(who.name)} --words "…"',
     )
 
 
@@ -196,7 +202,7 @@ def show(name: Name, home: Home = HERE, json: Json = False) -> None:
     """Shows one peer, what it was granted, and how the exchange with it goes."""
     with node_at(home) as node:
         row = described(agreements.partner(node.database, name)) | exchange_state(node, name) | key_state(node, name)
-    lines = [f"{key.replace('_', ' ')}: {value}" for key, value in row.items()]
+    lines = [f"{key.replace('_', ' ')}: {cell(value)}" for key, value in row.items()]
     Output(json).result(row, "\n".join(lines))
 
 

@@ -36,6 +36,19 @@ def test_init_makes_a_home_that_others_cannot_read(cli: Cli, tmp_path: Path) -> 
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
+@pytest.mark.parametrize(
+    ("url", "flag"),
+    [("http://127.0.0.1:8123", " --port 8123"), ("https://river.example", ""), ("https://river.example:8123", "")],
+)
+def test_what_init_says_to_do_next_serves_where_the_address_points(
+    url: str, flag: str, cli: Cli, tmp_path: Path
+) -> None:
+    home = tmp_path / "a node"
+    words = list(INIT)
+    words[words.index("--url") + 1] = url
+    assert cli(*words, home=home).out.endswith(f"Next:  federation serve --home '{home}'{flag}\n")
+
+
 def test_init_never_overwrites(cli: Cli, home: Path) -> None:
     before = (home / "federation.toml").read_bytes()
     ended = cli(*INIT, home=home)

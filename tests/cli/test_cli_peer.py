@@ -25,6 +25,26 @@ def test_an_agreement_is_not_ended_without_a_yes(cli: Cli, pair: Path, no_answer
     assert cli("peer", "revoke", "West", "--yes", "--json", home=river).json["state"] == "revoked"
 
 
+def test_a_peer_is_shown_in_words_for_people(cli: Cli, pair: Path) -> None:
+    lines = cli("peer", "show", "West", home=pair / "river").out.splitlines()
+    assert {"scopes: –", "purpose: –", "narrowing: –", "reconciling: no"} <= set(lines)
+    assert not [line for line in lines if re.search("None|True|False|[+]00:00|[{}]", line)]
+
+
+def test_commands_to_copy_hold_a_peer_of_two_words_as_one(cli: Cli, pair: Path) -> None:
+    river = pair / "river"
+    cli("peer", "rename", "West", "West Hub", home=river)
+    assert cli("peer", "freeze", "West Hub", home=river).code == 0
+    said = cli("sync", "West Hub", home=river)
+    assert "federation peer unfreeze 'West Hub'" in said.out or "federation peer verify 'West Hub'" in said.out
+
+
+def test_an_invitation_is_all_that_is_printed_and_what_comes_next_stands_beside_it(cli: Cli, pair: Path) -> None:
+    made = cli("peer", "invite", home=pair / "river")
+    assert re.fullmatch("federation-invite-[^ ]+\n", made.out)
+    assert "federation peer accept" in made.err
+
+
 def test_a_grant_that_widens_is_asked_about(cli: Cli, pair: Path, no_answer: None) -> None:
     west = pair / "west"
 

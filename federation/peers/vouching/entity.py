@@ -6,6 +6,7 @@ To whoever asks without being a peer it names nobody: no superior, no subordinat
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,7 +122,9 @@ class Entity:
     def silence_of(self, superior: Partner) -> str | None:
         """Why no chain leads over a superior; None where one does."""
         if store.answer_of(self.database, superior.pid).fetched is None:
-            return f"{superior.name} was not heard yet; `federation trust refresh {superior.name}` asks it."
+            return (
+                f"{superior.name} was not heard yet; `federation trust refresh {shlex.quote(superior.name)}` asks it."
+            )
         try:
             found = self._over(superior, self.configuration(whole=True))
         except FederationError as refused:
