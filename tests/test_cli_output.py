@@ -1,10 +1,11 @@
 """What commands print: names that others chose can neither style, hide nor move anything on the terminal."""
 
+from datetime import datetime, timedelta, timezone
 from json import loads
 
 import pytest
 
-from federation.cli.output import Output
+from federation.cli.output import Output, cell
 
 HOSTILE = "[/b][conceal]x[/conceal] \x1b]0;PWNED\x07\x1b[2J \x9b31m \u202eevil \u061c\u2028"
 OBEYED = "\x1b\x07\x9b\u202e\u061c\u2028"
@@ -69,3 +70,12 @@ def test_an_id_is_whole_on_every_terminal(
 def test_an_empty_list_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
     Output().rows(("name",), [], "Nothing yet. `federation peer invite` links to one.")
     assert "peer invite" in capsys.readouterr().out
+
+
+def test_a_moment_and_what_has_parts_are_written_as_people_read_them() -> None:
+    nairobi = timezone(timedelta(hours=3))
+    assert cell(datetime(2027, 1, 2, 3, 4, 5, 678, nairobi)) == "2027-01-02T00:04:05Z"
+    assert cell({"resource.area": "sub_region", "resource.amount": "nobody"}) == (
+        "resource.area=sub_region, resource.amount=nobody"
+    )
+    assert cell({}) == cell([]) == cell(None) == "–"
