@@ -59,7 +59,7 @@ def measured(work: Path, rounds: int, each: int) -> list[Check]:
 def _steps(node: Node) -> Iterator[_Step]:
     resource, program = ResourceServer(node.realm), Program(node, PARTNER)
     secret, _ = issue_personal_token(node.database, node.world, "benchmark", frozenset({"resource:open"}), node.scopes)
-    gids = [node.world.draw("benchmark", str(number), 24).hex() for number in range(RECORDS)]
+    gids = [node.world.draw("record-id", str(number), 24).hex() for number in range(RECORDS)]
 
     def raw(headers: Mapping[str, str]) -> RawHeaders:
         return [(name.encode(), value.encode()) for name, value in headers.items()]
