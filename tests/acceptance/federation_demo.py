@@ -147,8 +147,9 @@ def wait_until(true: Callable[[], bool], seconds: float, pause: float = 0.1) -> 
 
 
 def free_ports(count: int) -> int:
-    """A port P such that P + 1 … P + count are free now; below those that connections are given as their own end."""
-    for base in range(10_000 + os.getpid() % 20_000, 32_000, count + 1):
+    """A port P such that P + 1 … P + count are free now; below those that connections are given as their own end.
+    Processes that look at the same moment, before any listens, find others: each begins in a place of its own."""
+    for base in range(10_000 + os.getpid() * 16 % 20_000, 32_000, count + 1):
         if all(is_free(base + offset) for offset in range(1, count + 1)):
             return base
     raise AssertionError("no free ports")

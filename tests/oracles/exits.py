@@ -4,7 +4,7 @@ which of them a request was for. One that no oracle drives has to stand among th
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,18 +98,24 @@ def _path(url: str) -> str:
 def answered_roots(said: Said) -> set[str]:
     """The root fields of a GraphQL request that were answered with data: what was refused shows nothing."""
     try:
-        document = parse(orjson.loads(said.asked)["query"], no_location=True)
+        asked = _asked_roots(orjson.loads(said.asked)["query"])
         data = orjson.loads(said.body).get("data") or {}
     except (ValueError, LookupError, TypeError, GraphQLError):
         return set()
+    return {root for shown_as, root in asked if shown_as in data}
+
+
+@lru_cache(4096)
+def _asked_roots(query: str) -> tuple[tuple[str, str], ...]:
+    """The root fields that a document asks for: under which name each is answered, and which it is."""
+    document = parse(query, no_location=True)
     parts = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
-    found = set()
-    for made in document.definitions:
-        if isinstance(made, OperationDefinitionNode):
-            fields = _fields(made.selection_set, parts)
-            shown = [each for each in fields if (each.alias or each.name).value in data]
-            found |= {f"{made.operation.value} {each.name.value}" for each in shown}
-    return found
+    return tuple(
+        ((each.alias or each.name).value, f"{made.operation.value} {each.name.value}")
+        for made in document.definitions
+        if isinstance(made, OperationDefinitionNode)
+        for each in _fields(made.selection_set, parts)
+    )
 
 
 def _fields(selected: Any, parts: Mapping[str, FragmentDefinitionNode]) -> list[FieldNode]:
