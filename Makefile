@@ -30,7 +30,8 @@ $(PROGRAMS): tests/conformance/package-lock.json
 # so that no other test is traced, which would take as long again. The tests of a file stay together, so that what they
 # share is made once; files start in order, the running demonstrations first. TESTS="…" runs a part, untraced.
 COVERING := tests/policies tests/test_gate.py tests/test_gate_feed.py tests/test_intake.py
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q
+WORKERS := 2
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -q
 test: .venv/.ready $(PROGRAMS) check
 ifdef TESTS
 	$(PYTEST) $(TESTS)
