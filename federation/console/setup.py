@@ -29,23 +29,21 @@ def setup_routes(console: Console) -> list[Route]:
         return _page("Set up your account")
 
     async def redeem(request: Request) -> Response:
-        code = ""
         try:
             fields = await read_form(request, console.url)
-            code = fields.get("code", "").strip().removeprefix("#")
             if fields.get("password") != fields.get("again"):
-                raise BadInput("The two passwords differ; type them again.")
+                raise BadInput("The two passwords differ. Open the link again and type the same twice.")
+            code = fields.get("code", "").strip().removeprefix("#")
             handle = await console.turns.run(
                 redeem_link, console.database, console.world, code, fields.get("password", "")
             )
         except FederationError as error:
-            return _page("Not set up yet", error, code)
+            return _page("Not set up yet", error)
         return page("setup.html", heading="Done", handle=handle)
 
     return [Route(PATH, show, methods=["GET"]), Route(PATH, redeem, methods=["POST"])]
 
 
-def _page(heading: str, error: FederationError | None = None, code: str = "") -> Response:
-    """The form; after a mistake with the code that was sent, for the address no longer holds it."""
-    values: dict[str, Any] = {"script": "setup.js", "heading": heading, "handle": None, "code": code}
+def _page(heading: str, error: FederationError | None = None) -> Response:
+    values: dict[str, Any] = {"script": "setup.js", "heading": heading, "handle": None}
     return page("setup.html", **values) if error is None else refusal(error, "setup.html", **values)
