@@ -120,7 +120,17 @@ def postgres_template(postgres_server: str) -> str:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file that tests copy."""
-    path = tmp_path_factory.mktemp("template") / "node.db"
+    if MADE_BEFORE in os.environ:
+        return Path(os.environ[MADE_BEFORE])
+    return made_template(tmp_path_factory.mktemp("template") / "node.db")
+
+
+MADE_BEFORE = "TESTS_SQLITE_TEMPLATE"
+"""The variable that names the file where another process has made it."""
+
+
+def made_template(path: Path) -> Path:
+    """A migrated, empty SQLite database at a path, whole in its file."""
     made = open_database(f"sqlite:///{path}")
     migrate(made)
     with made.outside_transactions() as connection:
