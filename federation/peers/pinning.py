@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, or_, select, update
@@ -64,7 +65,7 @@ def pin(conn: Connection, me: NodeKeys, said: Presented, name: str | None) -> No
     if name is not None and name in taken:
         raise Conflict("Another peer has that name here; choose another with --name.")
     wanted = name or said.name
-    free = next(each for each in (wanted, *(f"{wanted}-{n}" for n in range(2, 10_000))) if each not in taken)
+    free = next(each for each in chain([wanted], (f"{wanted}-{n}" for n in count(2))) if each not in taken)
     conn.execute(insert(PEERS).values(name=free, frozen=False, scopes="[]", narrowing="[]", **pinned))
     _pin_origin(conn, said.origin, free)
 
